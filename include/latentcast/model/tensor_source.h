@@ -1,0 +1,30 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace latentcast {
+
+/// Where a network takes its weights from. Declared here because the networks need it; implemented by weights/
+/// (files) and by benchmarks and tests (random numbers).
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+
+  virtual bool has(const std::string& name) const = 0;
+
+  /// Shape of a tensor as stored. Throws InputError naming file and tensor if it is missing.
+  virtual std::vector<int64_t> shape(const std::string& name) const = 0;
+
+  /// The tensor, contiguous, on the source's device and in its dtype. Throws InputError naming file and tensor if it
+  /// is missing, or if its shape differs from `shape`.
+  virtual at::Tensor take(const std::string& name, at::IntArrayRef shape) = 0;
+
+  /// As take(), but in float32 whatever the source's dtype: for the few weights whose network computes in float32.
+  virtual at::Tensor take_float(const std::string& name, at::IntArrayRef shape) = 0;
+};
+
+}  // namespace latentcast
