@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace latentcast {
+
+/// How latents become frames: block by block as they arrive, or a clip in one call.
+enum class DecodeMode { kOnline, kBatch };
+
+/// What stands in for the first three frames, which the model gets wrong: the first good one, or nothing.
+enum class FirstFrames { kHold, kDrop };
+
+/// What was asked: one render. Field names are the options' and the YAML keys' names; what each means, its
+/// default and its limits are in the option table (options.h), from which docs/options.md is generated. An
+/// empty path or an empty optional means "not given".
+struct RenderJob {
+  // Inputs
+  std::filesystem::path ckpt_dir;
+  std::optional<std::string> prompt;  ///< read it through prompt_text(), which knows prompt_file
+  std::filesystem::path prompt_file;
+  std::filesystem::path image;
+  std::vector<std::filesystem::path> audio;  ///< one a speaker
+  std::vector<std::filesystem::path> masks;  ///< none, or one a speaker in the same order
+  std::filesystem::path pose_video;
+
+  // What to render
+  std::string size = "688*368";  ///< an area, not a shape: see area()
+  std::optional<int> num_clip;
+  int infer_frames = 48;
+  int sample_steps = 4;
+  double sample_shift = 3.0;
+  std::string sample_solver = "euler";
+  std::optional<uint64_t> base_seed;
+  std::optional<int> cond_distance;
+  std::string task = "s2v-14B";
+
+  // Weights
+  bool load_lora = false;
+  std::filesystem::path lora_path_dmd;  ///< after validate(): an existing file if load_lora
+  std::optional<double> lora_alpha;
+
+  // Video
+  std::filesystem::path save_file;
+  std::filesystem::path run_dir;
+  DecodeMode decode = DecodeMode::kOnline;
+  FirstFrames first_frames = FirstFrames::kHold;
+  int crf = 18;
+
+  // How it is computed
+  std::string device = "auto";  ///< auto, cpu or cuda
+  std::string dtype = "auto";   ///< auto, float32 or bf16
+  int threads = 0;              ///< 0: chosen by choose_unset()
+  std::filesystem::path trace;
+  std::optional<int> trace_blocks;
+
+  // Accepted for the sake of existing command lines; a notice says what becomes of them in this version
+  bool fp8 = false;
+  bool offload_kv_cache = false;
+  std::optional<int> num_gpus_dit;
+  bool enable_vae_parallel = false;
+
+  bool operator==(const RenderJob&) const = default;
+};
+
+/// The area in pixels that job.size names. Throws InputError unless it is "W*H" between 64*64 and 4096*4096.
+int64_t area(const RenderJob& job);
+
+/// The prompt as given or as read from prompt_file (UTF-8, not yet cleaned). Throws InputError if there is
+/// neither, or the file can't be read.
+std::string prompt_text(const RenderJob& job);
+
+/// Checks everything that can be checked without reading weights, and names the LoRA file if one is asked for
+/// (job.lora_path_dmd). Returns warnings, one line each. Throws InputError naming the option, the file and
+/// the remedy.
+std::vector<std::string> validate(RenderJob& job);
+
+/// Decides once what the job leaves open and a continued run must find again: draws base_seed, fixes threads
+/// (physical cores, at most 8) and run_dir (beside save_file, else output/TIME_PROMPT; `time` as
+/// YYYYMMDD_HHMMSS).
+void choose_unset(RenderJob& job, const std::string& time);
+
+}  // namespace latentcast
