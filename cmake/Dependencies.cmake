@@ -17,8 +17,8 @@ endif()
 set(LATENTCAST_TORCH_DIR "$ENV{LATENTCAST_TORCH_DIR}" CACHE PATH
     "The folder 'torch' of an installed PyTorch 2.11 (holds include/ and lib/)")
 if(NOT LATENTCAST_TORCH_DIR)
-  file(GLOB found /opt/latentcast/venv/lib/python3*/site-packages/torch)
-  list(APPEND found $ENV{HOME}/.cache/latentcast/torch)
+  file(GLOB found /opt/latentcast/venv/lib/python3*/site-packages/torch
+                  $ENV{HOME}/.cache/latentcast/venv/lib/python3*/site-packages/torch)
   foreach(dir IN LISTS found)
     if(EXISTS ${dir}/lib/libtorch_cpu.so)
       set(LATENTCAST_TORCH_DIR ${dir} CACHE PATH "" FORCE)

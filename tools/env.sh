@@ -1,10 +1,11 @@
+# shellcheck shell=bash
 # Where the build finds its tools; sourced by the other scripts. Sets
 #   LATENTCAST_VENV       virtual environment with cmake, ninja, numpy and (unless given) LibTorch
 #   LATENTCAST_TORCH_DIR  the folder 'torch' of an installed PyTorch 2.11; set it to use one that is there already
 #   PATH                  the environment's programs first
 
 latentcast_venv() {
-  local shared=/opt/latentcast/venv own="$HOME/.cache/latentcast/venv"
+  local shared=/opt/latentcast/venv own="${HOME:-/tmp}/.cache/latentcast/venv"
   if [[ -e $shared/.latentcast ]] || { mkdir -p "${shared%/*}" 2>/dev/null && [[ -w ${shared%/*} ]]; }; then
     echo "$shared"
   else
