@@ -37,13 +37,11 @@ class LoraAdapter {
     const TensorView* b = nullptr;
     std::optional<double> alpha;
   };
-  void collect();
+  void collect(std::optional<double> given);
   void check(const std::string& target, const Pair& pair) const;
-  std::string name_of(const std::string& target, char side) const;
 
   std::shared_ptr<const TensorArchive> archive_;
   std::map<std::string, Pair, std::less<>> pairs_;
-  std::optional<double> alpha_;
 };
 
 }  // namespace latentcast

@@ -1,0 +1,107 @@
+#include "latentcast/weights/checkpoint_source.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "weights/tensor_bytes.h"
+#include "weights/tensor_layout.h"
+#include <ATen/ATen.h>
+
+#include "latentcast/error.h"
+
+namespace latentcast {
+namespace {
+
+constexpr std::string_view kWeight = ".weight";
+
+bool allowed(std::string_view name, const std::vector<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](std::string_view pattern) {
+    if (!pattern.ends_with('*')) return name == pattern;
+    return name.starts_with(pattern.substr(0, pattern.size() - 1));
+  });
+}
+
+/// The first few, and how many more.
+std::string listed(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 5;
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i)
+    text += (i == 0 ? "" : ", ") + quote_name(names[i]);
+  if (names.size() > kShown) text += " and " + std::to_string(names.size() - kShown) + " more";
+  return text;
+}
+
+}  // namespace
+
+CheckpointSource::CheckpointSource(std::shared_ptr<const TensorArchive> archive, at::ScalarType dtype,
+                                   at::Device device, std::string prefix)
+    : archive_(std::move(archive)), dtype_(dtype), device_(device), prefix_(std::move(prefix)) {}
+
+bool CheckpointSource::has(const std::string& name) const {
+  return archive_->find(prefix_ + name) != nullptr;
+}
+
+std::vector<int64_t> CheckpointSource::shape(const std::string& name) const {
+  return view(prefix_ + name).shape;
+}
+
+at::Tensor CheckpointSource::take(const std::string& name, at::IntArrayRef shape) {
+  return take_as(name, shape, dtype_);
+}
+
+at::Tensor CheckpointSource::take_float(const std::string& name, at::IntArrayRef shape) {
+  return take_as(name, shape, at::kFloat);
+}
+
+void CheckpointSource::set_lora(std::shared_ptr<const LoraAdapter> lora) { lora_ = std::move(lora); }
+
+const TensorView& CheckpointSource::view(const std::string& full_name) const {
+  const TensorView* const found = archive_->find(full_name);
+  if (found == nullptr) {
+    throw InputError("tensor " + quote_name(full_name) + " is missing in '" + archive_->file() +
+                     "'. Check that this is the file of the right model, or download it again.");
+  }
+  return *found;
+}
+
+at::Tensor CheckpointSource::take_as(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+  const std::string full_name = prefix_ + name;
+  const TensorView& found = view(full_name);
+  if (shape != at::IntArrayRef(found.shape)) {
+    throw InputError("tensor " + quote_name(full_name) + " in '" + found.file + "' has shape " +
+                     shape_text(found.shape) + ", the model needs " + shape_text(shape) +
+                     ". Check that config and weights belong together.");
+  }
+  used_.insert(full_name);
+  const bool weight = full_name.ends_with(kWeight);
+  const std::string target = weight ? full_name.substr(0, full_name.size() - kWeight.size()) : full_name;
+  if (!weight || lora_ == nullptr || !lora_->has(target)) {
+    return load_tensor(found, full_name, dtype, device_, archive_);
+  }
+  at::Tensor changed = lora_->delta(target, shape, device_);
+  changed.add_(load_tensor(found, full_name, at::kFloat, device_, archive_));
+  lora_used_.insert(target);
+  return changed.to(dtype);
+}
+
+void CheckpointSource::finish(const std::vector<std::string>& unused_allowed) const {
+  std::vector<std::string> unused;
+  for (const std::string& name : archive_->names()) {
+    if (!used_.contains(name) && !allowed(name, unused_allowed)) unused.push_back(name);
+  }
+  if (!unused.empty()) {
+    throw InputError("'" + archive_->file() + "' has tensors that the model doesn't know: " + listed(unused) +
+                     ". Check that config and weights belong together.");
+  }
+  if (lora_ == nullptr) return;
+  for (const std::string& target : lora_->targets()) {
+    if (!lora_used_.contains(target)) unused.push_back(target);
+  }
+  if (!unused.empty()) {
+    throw InputError("the LoRA '" + lora_->file() + "' changes weights that the model doesn't have: " +
+                     listed(unused) + ". It belongs to another model.");
+  }
+}
+
+}  // namespace latentcast

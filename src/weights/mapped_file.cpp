@@ -1,0 +1,67 @@
+#include "latentcast/weights/mapped_file.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "latentcast/error.h"
+
+namespace latentcast {
+namespace {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+std::string why(int error) { return std::strerror(error); }
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) {
+    throw InputError("can't open '" + path + "': " + why(errno) +
+                     ". Check the path and the rights to read it.");
+  }
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) throw InputError("can't look at '" + path + "': " + why(errno) + ".");
+  if (S_ISDIR(info.st_mode))
+    throw InputError("'" + path + "' is a folder, a file is needed. Name the file in it.");
+  if (!S_ISREG(info.st_mode))
+    throw InputError("'" + path + "' isn't a regular file. Copy its content into one.");
+  if (info.st_size == 0) throw InputError("'" + path + "' is empty. Download or copy it again.");
+  const auto size = static_cast<size_t>(info.st_size);
+  void* const start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (start == MAP_FAILED) throw InputError("can't map '" + path + "' into memory: " + why(errno) + ".");
+  bytes_ = {static_cast<const std::byte*>(start), size};
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+}  // namespace latentcast

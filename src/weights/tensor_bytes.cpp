@@ -1,0 +1,70 @@
+#include "weights/tensor_bytes.h"
+
+#include <cstdint>
+#include <cstring>
+
+#include "weights/tensor_layout.h"
+#include <ATen/ATen.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "latentcast/error.h"
+
+namespace latentcast {
+namespace {
+
+/// What LibTorch gives its own CPU tensors; kernels may round differently on other addresses.
+constexpr uintptr_t kAlignment = 64;
+
+/// Has the system read a mapped tensor in large pieces, instead of page by page as it is touched.
+void read_ahead(const TensorView& view) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(view.bytes.data()) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(view.bytes.data() + view.bytes.size());
+  if (!view.bytes.empty()) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
+}
+
+/// The bytes in their own type; on a CPU, and valid as long as `view`.
+at::Tensor stored(const TensorView& view, at::ScalarType type) {
+  const bool aligned = reinterpret_cast<uintptr_t>(view.bytes.data()) % dtype_size(view.dtype) == 0;
+  if (aligned && !view.bytes.empty()) {
+    return at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape,
+                         at::TensorOptions().dtype(type));
+  }
+  at::Tensor copy = at::empty(view.shape, at::TensorOptions().dtype(type));
+  if (!view.bytes.empty()) std::memcpy(copy.data_ptr(), view.bytes.data(), view.bytes.size());
+  return copy;
+}
+
+}  // namespace
+
+at::ScalarType weight_type(const TensorView& view, const std::string& name) {
+  switch (view.dtype) {
+    case DType::kF32:
+      return at::kFloat;
+    case DType::kF16:
+      return at::kHalf;
+    case DType::kBF16:
+      return at::kBFloat16;
+    default:
+      throw InputError("tensor " + quote_name(name) + " in '" + view.file + "' has type " +
+                       std::string(dtype_name(view.dtype)) +
+                       "; weights must be F32, F16 or BF16. Convert the file.");
+  }
+}
+
+at::Tensor load_tensor(const TensorView& view, const std::string& name, at::ScalarType dtype,
+                       at::Device device, const std::shared_ptr<const TensorArchive>& owner) {
+  const at::ScalarType type = weight_type(view, name);
+  read_ahead(view);
+  const bool aligned = reinterpret_cast<uintptr_t>(view.bytes.data()) % kAlignment == 0;
+  if (device.is_cpu() && type == dtype && aligned && !view.bytes.empty()) {
+    return at::from_blob(
+        const_cast<std::byte*>(view.bytes.data()), view.shape, [owner](void*) {},
+        at::TensorOptions().dtype(type));
+  }
+  return stored(view, type)
+      .to(at::TensorOptions().dtype(dtype).device(device), /*non_blocking=*/false, /*copy=*/true);
+}
+
+}  // namespace latentcast
