@@ -16,4 +16,7 @@ namespace latentcast {
 /// 2023). Throws InputError if an id lies outside the vocabulary.
 at::Tensor encode_text(TensorSource& source, const std::vector<int32_t>& token_ids);
 
+/// Takes every tensor that encode_text() takes and computes nothing: on a source without contents, a check.
+void check_text_weights(TensorSource& source);
+
 }  // namespace latentcast

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+namespace latentcast {
+
+/// Where and in what type the networks compute.
+struct ComputeDevice {
+  at::Device device = at::kCPU;
+  at::ScalarType dtype = at::kFloat;
+
+  bool is_cuda() const { return device.is_cuda(); }
+  std::string name;  ///< for people: "CPU, 2 threads", "NVIDIA H100 80GB HBM3"
+};
+
+/// device: "auto" (a GPU if there is one), "cpu" or "cuda"; dtype: "auto" (bf16 on a GPU, float32 on a CPU),
+/// "float32" or "bf16". Loads CUDA's half of LibTorch if a GPU is wanted: a program on a CPU starts without
+/// it. Sets the calling thread's number of threads, which every thread that computes must do for itself
+/// (set_compute_threads()). Throws InputError if a GPU is asked for and there is none.
+ComputeDevice select_device(const std::string& device, const std::string& dtype, int threads);
+
+/// For every thread that computes on a CPU: results depend on the number of threads, and the setting is the
+/// thread's.
+void set_compute_threads(int threads);
+
+/// Waits until the device has done what it was given. Nothing to do on a CPU.
+void synchronize(const ComputeDevice& device);
+
+/// Most bytes that tensors took on the device since the last reset; 0 on a CPU.
+int64_t peak_device_bytes(const ComputeDevice& device);
+void reset_peak_device_bytes(const ComputeDevice& device);
+
+/// Gives cached, unused device memory back.
+void release_cached_memory(const ComputeDevice& device);
+
+}  // namespace latentcast
