@@ -70,7 +70,7 @@ std::string quote_name(std::string_view name) {
   std::string text = "'";
   for (const char c : name.substr(0, kMost)) {
     const auto code = static_cast<unsigned char>(c);
-    text += code < 0x20 || code == 0x7f ? '?' : c;
+    text += code < 0x20 || code >= 0x7f ? '?' : c;
   }
   return text + (name.size() > kMost ? "...'" : "'");
 }

@@ -26,7 +26,8 @@ std::optional<DType> dtype_from_name(std::string_view name);
 /// "[2, 3]"
 std::string shape_text(std::span<const int64_t> shape);
 
-/// A name out of a file, fit for a message: quoted, shortened, control characters replaced.
+/// A name out of a file, fit for a message: quoted, shortened, everything but printable ASCII replaced (a
+/// report's JSON would choke on broken UTF-8).
 std::string quote_name(std::string_view name);
 
 }  // namespace latentcast

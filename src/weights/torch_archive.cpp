@@ -99,7 +99,8 @@ class TensorLocator {
                                   uint64_t count, TensorArchive& archive) {
     const uint64_t size = count * dtype_size(tensor.dtype);
     if (count > static_cast<uint64_t>(tensor.storage_numel) || size > copies_left_) {
-      fail(tensor, "is an expanded view of fewer numbers; save a contiguous copy of it");
+      throw InputError("tensor " + quote_name(tensor.name) + " in '" + file_ +
+                       "' is an expanded view of fewer numbers. Save a contiguous copy of it.");
     }
     copies_left_ -= size;
     const std::shared_ptr<std::byte[]> memory(new std::byte[size]);

@@ -193,7 +193,6 @@ int fuzz(const Options& options) {
               static_cast<unsigned long long>(attempt().run),
               static_cast<unsigned long long>(tally.safetensors),
               static_cast<unsigned long long>(tally.torch), tally.refusals.size());
-  for (const std::string& text : tally.refusals) std::printf("  %s\n", text.c_str());
   // Mutations that all fail at the first byte, or change nothing, would prove nothing.
   const bool deep = tally.safetensors > 0 && tally.torch > 0 && tally.refusals.size() >= 20;
   if (!deep) std::fprintf(stderr, "the mutations don't reach far enough into the readers\n");
