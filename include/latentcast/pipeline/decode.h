@@ -1,0 +1,35 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "latentcast/config/render_job.h"
+#include "latentcast/model/vae/decoder.h"
+#include "latentcast/pipeline/trace.h"
+
+namespace latentcast {
+
+/// Takes frames [n, H, W, 3] uint8 on the CPU, n ≥ 0, in order.
+using FrameSink = std::function<void(const at::Tensor& frames)>;
+
+/// Turns a clip's blocks into frames: online block by block, batch in one call a clip. The state is the same.
+class DecodeStage {
+ public:
+  /// `motion` [16, 19, h, w]: its first 7 latents fill the decoder's past.
+  DecodeStage(std::shared_ptr<const VaeDecoder> decoder, DecodeMode mode, const at::Tensor& motion,
+              Trace& trace);
+
+  /// Latents [16, 3, h, w] of the next block; `last_of_clip` closes the clip. Every frame is handed on.
+  void take(const at::Tensor& latents, bool last_of_clip, const FrameSink& sink);
+
+ private:
+  std::shared_ptr<const VaeDecoder> decoder_;
+  DecodeMode mode_;
+  CausalState state_;
+  std::vector<at::Tensor> waiting_;  // batch: blocks of the clip so far
+};
+
+}  // namespace latentcast

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#include "latentcast/pipeline/render.h"
+
+namespace latentcast {
+
+/// Shows a render's progress on stderr: one line that is drawn over on a terminal, a line a clip in a log.
+class ProgressLine {
+ public:
+  ProgressLine();
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  void show(const RenderProgress& progress);
+
+ private:
+  bool terminal_;
+  bool drawn_ = false;
+  int64_t clips_shown_ = 0;
+};
+
+/// "clip 3/10  144/480 frames  12.3 frames/s  0:27 left"
+std::string progress_text(const RenderProgress& progress);
+
+}  // namespace latentcast

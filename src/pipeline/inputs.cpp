@@ -1,0 +1,52 @@
+#include <algorithm>
+
+#include <ATen/ATen.h>
+
+#include "latentcast/error.h"
+#include "latentcast/media/sound.h"
+#include "latentcast/model/text/clean_text.h"
+#include "latentcast/model/text/tokenizer.h"
+#include "latentcast/pipeline/conditions.h"
+
+namespace latentcast {
+namespace {
+
+constexpr int kSampleRate = 16000;
+
+at::Tensor to_tensor(const Picture& picture) {
+  const at::Tensor bytes =
+      at::from_blob(const_cast<uint8_t*>(picture.rgb.data()), {picture.height, picture.width, 3}, at::kByte);
+  return bytes.permute({2, 0, 1}).to(at::kFloat).div_(255.0).mul_(2.0).sub_(1.0).contiguous();
+}
+
+at::Tensor to_tensor(const Mask& mask) {
+  return at::from_blob(const_cast<uint8_t*>(mask.inside.data()), {mask.height, mask.width}, at::kByte)
+      .clone();
+}
+
+}  // namespace
+
+Inputs read_inputs(const RenderJob& job, const Checkpoint& checkpoint) {
+  Inputs inputs;
+  const Picture picture = read_picture(job.image);
+  inputs.size = fit_to_area(picture.width, picture.height, area(job));
+  inputs.picture = to_tensor(resize_and_crop(picture, inputs.size.width, inputs.size.height));
+  inputs.token_ids =
+      Tokenizer(checkpoint.tokenizer)
+          .encode(clean_prompt(prompt_text(job)), static_cast<int>(checkpoint.dit_config.text_len));
+  for (const std::filesystem::path& path : job.audio) {
+    inputs.sounds.push_back(read_sound(path, kSampleRate));
+    const auto samples = static_cast<int64_t>(inputs.sounds.back().size());
+    if (samples < shortest_sound(checkpoint.audio_config)) {
+      throw InputError(path.string() + ": the sound is too short (" + std::to_string(samples) +
+                       " samples at 16 kHz); give at least a tenth of a second");
+    }
+    inputs.sound_seconds = std::max(inputs.sound_seconds, static_cast<double>(samples) / kSampleRate);
+  }
+  for (const std::filesystem::path& path : job.masks) {
+    inputs.masks.push_back(to_tensor(read_mask(path)));
+  }
+  return inputs;
+}
+
+}  // namespace latentcast

@@ -1,0 +1,38 @@
+#include "latentcast/pipeline/timeline.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace latentcast {
+namespace {
+
+constexpr double kFramesPerSecond = 25.0;
+
+}  // namespace
+
+int64_t Timeline::clip_begin(int64_t clip) const {
+  const int64_t missing = first_frames == FirstFrames::kDrop ? kDroppedFrames : 0;
+  return clip == 0 ? 0 : clip * infer_frames - missing;
+}
+
+bool Timeline::is_seen(int64_t clip, int64_t block) const {
+  const int64_t missing = first_frames == FirstFrames::kDrop ? kDroppedFrames : 0;
+  return clip * infer_frames + block * 12 - missing < video_frames;
+}
+
+Timeline make_timeline(const RenderJob& job, int64_t clips_in_sound, double sound_seconds) {
+  Timeline timeline;
+  timeline.clips = job.num_clip ? std::min<int64_t>(*job.num_clip, clips_in_sound) : clips_in_sound;
+  timeline.infer_frames = job.infer_frames;
+  timeline.first_frames = job.first_frames;
+  // A sound that ends within a frame still needs that frame; half a sample of slack against rounding.
+  const auto needed = static_cast<int64_t>(std::ceil(sound_seconds * kFramesPerSecond - 1e-4));
+  timeline.video_frames = std::min(needed, timeline.clip_begin(timeline.clips));
+  // A clip that no frame is seen of is not rendered.
+  while (timeline.clips > 1 && !timeline.is_seen(timeline.clips - 1, 0)) {
+    --timeline.clips;
+  }
+  return timeline;
+}
+
+}  // namespace latentcast
