@@ -11,7 +11,7 @@ function(latentcast_module name)
 endfunction()
 
 # latentcast_test(NAME SOURCES a.cpp ... LIBS latentcast_x ... [TENSORS] [TIMEOUT s] [LABELS l ...])
-#   one GoogleTest program, registered as one ctest test. It finds tests/data through LATENTCAST_TEST_DATA
+#   one GoogleTest program, registered as one ctest test. Threads that wait sleep, since tests share cores. It finds tests/data through LATENTCAST_TEST_DATA
 #   and the program itself through LATENTCAST_PROGRAM (environment).
 function(latentcast_test name)
   cmake_parse_arguments(arg "TENSORS" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
@@ -26,5 +26,5 @@ function(latentcast_test name)
   endif()
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" ENVIRONMENT
-    "LATENTCAST_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data;LATENTCAST_PROGRAM=${CMAKE_BINARY_DIR}/latentcast")
+    "LATENTCAST_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data;LATENTCAST_PROGRAM=${CMAKE_BINARY_DIR}/latentcast;OMP_WAIT_POLICY=passive")
 endfunction()

@@ -5,13 +5,11 @@
 #include <ATen/ATen.h>
 
 #include "latentcast/error.h"
+#include "latentcast/kernels/channel_norm.h"
+#include "latentcast/kernels/conv3d.h"
 
 namespace latentcast {
 namespace {
-
-at::Tensor conv3d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t padding) {
-  return at::conv3d(x, weight, bias, /*stride=*/1, /*padding=*/at::IntArrayRef({0, padding, padding}));
-}
 
 at::Tensor take_any(TensorSource& source, const std::string& name, size_t dimensions) {
   const std::vector<int64_t> shape = source.shape(name);
@@ -31,27 +29,41 @@ at::Tensor& CausalCursor::next() {
   return state_.caches[next_++];
 }
 
-at::Tensor CausalConv::run(const at::Tensor& x, CausalCursor& cursor) const {
-  const int64_t past = weight.size(2) - 1;
+at::Tensor& CausalConv::past_of(const at::Tensor& like, CausalCursor& cursor) const {
   at::Tensor& cache = cursor.next();
   if (!cache.defined()) {
-    cache = at::zeros({1, x.size(1), past, x.size(3), x.size(4)}, x.options());
+    cache = at::zeros({1, like.size(1), past(), like.size(3), like.size(4)}, like.options());
   }
-  const at::Tensor input = at::cat({cache, x}, 2);
-  cache = input.narrow(2, input.size(2) - past, past).clone();
-  return conv3d(input, weight, bias, weight.size(3) / 2);
+  return cache;
+}
+
+at::Tensor CausalConv::convolve(const at::Tensor& input, at::Tensor& cache) const {
+  cache = input.narrow(2, input.size(2) - past(), past()).clone(at::MemoryFormat::Contiguous);
+  return latentcast::convolve(input, weight, bias, /*stride=*/{1, 1, 1}, /*side_padding=*/weight.size(3) / 2);
+}
+
+at::Tensor CausalConv::run(const at::Tensor& x, CausalCursor& cursor) const {
+  at::Tensor& cache = past_of(x, cursor);
+  return convolve(at::cat({cache, x}, 2), cache);
+}
+
+at::Tensor CausalConv::run_activated(const at::Tensor& x, const ChannelNorm& norm,
+                                     CausalCursor& cursor) const {
+  at::Tensor& cache = past_of(x, cursor);
+  const at::Tensor input = at::empty({1, x.size(1), past() + x.size(2), x.size(3), x.size(4)}, x.options());
+  input.narrow(2, 0, past()).copy_(cache);
+  channel_norm(x, norm.gain, input.narrow(2, past(), x.size(2)), /*silu=*/true);
+  return convolve(input, cache);
 }
 
 at::Tensor ChannelNorm::run(const at::Tensor& x) const {
-  const at::Tensor length = at::linalg_vector_norm(x, 2, at::IntArrayRef({1}), /*keepdim=*/true);
-  return x / length.clamp_min_(1e-12) * gain.view({1, -1, 1, 1, 1});
+  const at::Tensor out = at::empty_like(x, at::MemoryFormat::Contiguous);
+  channel_norm(x, gain, out, /*silu=*/false);
+  return out;
 }
 
 at::Tensor ResidualBlock::run(const at::Tensor& x, CausalCursor& cursor) const {
-  at::Tensor y = norm1.run(x);
-  y = conv1.run(at::silu_(y), cursor);
-  y = norm2.run(y);
-  y = conv2.run(at::silu_(y), cursor);
+  const at::Tensor y = conv2.run_activated(conv1.run_activated(x, norm1, cursor), norm2, cursor);
   return y.add_(shortcut ? pointwise(x, *shortcut) : x);
 }
 
@@ -103,7 +115,7 @@ at::Tensor take_frame_conv(TensorSource& source, const std::string& name) {
 }
 
 at::Tensor pointwise(const at::Tensor& x, const CausalConv& conv) {
-  return conv3d(x, conv.weight, conv.bias, 0);
+  return convolve(x, conv.weight, conv.bias, {1, 1, 1}, /*side_padding=*/0);
 }
 
 }  // namespace latentcast

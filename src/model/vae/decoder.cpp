@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "latentcast/kernels/conv3d.h"
 #include "latentcast/model/vae/latent_scale.h"
 
 namespace latentcast {
@@ -21,7 +22,7 @@ at::Tensor VaeDecoder::Upsample::run(const at::Tensor& input, CausalCursor& curs
   const int64_t channels = x.size(1), frames = x.size(2), h = x.size(3), w = x.size(4);
   x = x.view({channels, frames, h, 1, w, 1}).expand({channels, frames, h, 2, w, 2});
   x = x.reshape({1, channels, frames, 2 * h, 2 * w});
-  return at::conv3d(x, weight, bias, /*stride=*/1, /*padding=*/at::IntArrayRef({0, 1, 1}));
+  return convolve(x, weight, bias, /*stride=*/{1, 1, 1}, /*side_padding=*/1);
 }
 
 VaeDecoder::VaeDecoder(TensorSource& source)
@@ -58,8 +59,7 @@ at::Tensor VaeDecoder::run(const at::Tensor& latents, CausalState& state) const 
   for (const Level& level : upsamples_) {
     x = std::visit([&](const auto& block) { return block.run(x, cursor); }, level);
   }
-  x = head_norm_.run(x);
-  x = head_.run(at::silu_(x), cursor);
+  x = head_.run_activated(x, head_norm_, cursor);
   state.started = true;
   return x;
 }

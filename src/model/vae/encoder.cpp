@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include "latentcast/error.h"
+#include "latentcast/kernels/conv3d.h"
 #include "latentcast/model/vae/latent_scale.h"
 
 namespace latentcast {
@@ -38,14 +39,14 @@ struct VaeEncoder::LevelMemory {
 at::Tensor VaeEncoder::Downsample::run(const at::Tensor& input, CausalCursor& cursor) const {
   // One row and one column of zeros, below and to the right only.
   at::Tensor x = at::constant_pad_nd(input, {0, 1, 0, 1});
-  x = at::conv3d(x, weight, bias, /*stride=*/at::IntArrayRef({1, 2, 2}));
+  x = convolve(x, weight, bias, /*stride=*/{1, 2, 2}, /*side_padding=*/0);
   if (!time) {
     return x;
   }
   at::Tensor& cache = cursor.next();
   const at::Tensor last = x.narrow(2, x.size(2) - 1, 1).clone();
   if (!cursor.first()) {
-    x = at::conv3d(at::cat({cache, x}, 2), time->weight, time->bias, /*stride=*/at::IntArrayRef({2, 1, 1}));
+    x = convolve(at::cat({cache, x}, 2), time->weight, time->bias, /*stride=*/{2, 1, 1}, /*side_padding=*/0);
   }
   cache = last;
   return x;
@@ -110,8 +111,7 @@ at::Tensor VaeEncoder::encode(int64_t frames, const FrameProvider& provider) con
       x = run_level(levels_[i], x, memories[i]);
     }
     CausalCursor cursor(head_state);
-    x = head_norm_.run(x);
-    x = pointwise(head_.run(at::silu_(x), cursor), conv1_);
+    x = pointwise(head_.run_activated(x, head_norm_, cursor), conv1_);
     latents.push_back(x.narrow(1, 0, kLatentChannels));  // the rest is the log variance
     first += count;
   }

@@ -32,16 +32,25 @@ class CausalCursor {
   size_t next_;
 };
 
-/// A 3D convolution that sees only the past in time. All tensors are [1, channels, frames, h, w].
-struct CausalConv {
-  at::Tensor weight, bias;
-  at::Tensor run(const at::Tensor& x, CausalCursor& cursor) const;
-};
-
 /// x / ‖x‖ · √channels · gain over the channels.
 struct ChannelNorm {
   at::Tensor gain;  ///< [channels], times √channels
   at::Tensor run(const at::Tensor& x) const;
+};
+
+/// A 3D convolution that sees only the past in time. All tensors are [1, channels, frames, h, w].
+struct CausalConv {
+  at::Tensor weight, bias;
+
+  at::Tensor run(const at::Tensor& x, CausalCursor& cursor) const;
+  /// run() on silu(norm(x)), which is written straight behind the past.
+  at::Tensor run_activated(const at::Tensor& x, const ChannelNorm& norm, CausalCursor& cursor) const;
+
+ private:
+  at::Tensor& past_of(const at::Tensor& like, CausalCursor& cursor) const;
+  /// `input` starts with the past; its own last frames become the next one's.
+  at::Tensor convolve(const at::Tensor& input, at::Tensor& cache) const;
+  int64_t past() const { return weight.size(2) - 1; }
 };
 
 /// Norm, SiLU, convolution, twice, plus a shortcut.
