@@ -68,7 +68,8 @@ Picture decode_jpeg(std::span<const uint8_t> file, const std::filesystem::path& 
   JpegDecoder decoder;
   const auto require = [&](bool ok) {
     if (!ok)
-      throw_unreadable(path, "picture", std::string(decoder.reason()) + "; it is damaged or cut short");
+      throw_unreadable(path, "picture",
+                       std::string(decoder.reason()) + "; it is damaged or cut short; get the whole file");
   };
   require(decoder.guard([&](jpeg_decompress_struct& info) {
     jpeg_mem_src(&info, file.data(), file.size());

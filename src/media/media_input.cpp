@@ -137,7 +137,8 @@ AVPacket* MediaInput::next_packet() {
     av_packet_unref(packet_.get());
     const int code = av_read_frame(context_.get(), packet_.get());
     if (code == AVERROR_EOF) return nullptr;
-    if (code < 0) fail(ffmpeg_reason(code) + "; the file is damaged or cut short");
+    if (code < 0)
+      fail(ffmpeg_reason(code) + "; the file is damaged, cut short or no " + what_ + "; give another");
     if (packet_->stream_index == stream_->index) return packet_.get();
   }
 }
@@ -147,7 +148,7 @@ AVPacket* MediaInput::next_packet() {
 void MediaInput::feed_decoder() {
   const int code = avcodec_send_packet(decoder_.get(), next_packet());
   if (code >= 0 || (code == AVERROR_INVALIDDATA && !strict_)) return;
-  fail(ffmpeg_reason(code) + "; the file is damaged or cut short");
+  fail(ffmpeg_reason(code) + "; the file is damaged, cut short or no " + what_ + "; give another");
 }
 
 AVFrame* MediaInput::next_frame() {
@@ -156,14 +157,14 @@ AVFrame* MediaInput::next_frame() {
     const int code = avcodec_receive_frame(decoder_.get(), frame_.get());
     if (code >= 0) {
       const bool damaged = frame_->decode_error_flags != 0 || (frame_->flags & AV_FRAME_FLAG_CORRUPT) != 0;
-      if (strict_ && damaged) fail("it is damaged or cut short");
+      if (strict_ && damaged) fail("it is damaged or cut short; get the whole file");
       return frame_.get();
     }
     if (code == AVERROR_EOF) return nullptr;
     if (code == AVERROR(EAGAIN)) {
       feed_decoder();
     } else if (code != AVERROR_INVALIDDATA || strict_) {
-      fail(ffmpeg_reason(code) + "; the file is damaged or cut short");
+      fail(ffmpeg_reason(code) + "; the file is damaged, cut short or no " + what_ + "; give another");
     }
   }
 }

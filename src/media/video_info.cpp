@@ -50,7 +50,9 @@ VideoInfo probe_video(const std::filesystem::path& path) {
   for (;;) {
     const int code = av_read_frame(context.get(), packet.get());
     if (code == AVERROR_EOF) break;
-    if (code < 0) throw_unreadable(path, "video", ffmpeg_reason(code) + "; it is damaged or cut short");
+    if (code < 0)
+      throw_unreadable(path, "video",
+                       ffmpeg_reason(code) + "; it is damaged or cut short; get the whole file");
     if (packet->stream_index == video) picture.add(*packet);
     if (packet->stream_index == audio) {
       sound.add(*packet);

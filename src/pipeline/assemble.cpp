@@ -24,7 +24,8 @@ VideoAssembler::VideoAssembler(const std::filesystem::path& run_dir, const Video
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) {
-    throw OutputError(folder_.string() + ": can't make this folder: " + error.message());
+    throw OutputError(folder_.string() + ": can't make this folder: " + error.message() +
+                      "; remove what is in its place, or choose another --run_dir");
   }
 }
 

@@ -12,6 +12,7 @@ namespace latentcast {
 namespace {
 
 constexpr int kSampleRate = 16000;
+constexpr int64_t kShortestSound = kSampleRate / 10;
 
 at::Tensor to_tensor(const Picture& picture) {
   const at::Tensor bytes =
@@ -24,24 +25,47 @@ at::Tensor to_tensor(const Mask& mask) {
       .clone();
 }
 
+/// Runs `read`; what it refuses is said with the input's name in front.
+template <typename Read>
+auto naming(const std::string& input, Read read) {
+  try {
+    return read();
+  } catch (const InputError& error) {
+    throw InputError(input + ": " + error.what());
+  }
+}
+
+std::vector<int32_t> read_prompt(const RenderJob& job, const Checkpoint& checkpoint) {
+  const Tokenizer tokenizer(checkpoint.tokenizer);
+  const std::string name = job.prompt ? "--prompt" : job.prompt_file.string();
+  return naming(name, [&] {
+    return tokenizer.encode(clean_prompt(prompt_text(job)), static_cast<int>(checkpoint.dit_config.text_len));
+  });
+}
+
+std::vector<float> read_speech(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  std::vector<float> sound = read_sound(path, kSampleRate);
+  if (static_cast<int64_t>(sound.size()) <
+      std::max(kShortestSound, shortest_sound(checkpoint.audio_config))) {
+    throw InputError(path.string() + ": the sound is too short (" + std::to_string(sound.size()) +
+                     " samples at 16 kHz); give at least a tenth of a second");
+  }
+  return sound;
+}
+
 }  // namespace
 
 Inputs read_inputs(const RenderJob& job, const Checkpoint& checkpoint) {
   Inputs inputs;
   const Picture picture = read_picture(job.image);
-  inputs.size = fit_to_area(picture.width, picture.height, area(job));
+  inputs.size =
+      naming(job.image.string(), [&] { return fit_to_area(picture.width, picture.height, area(job)); });
   inputs.picture = to_tensor(resize_and_crop(picture, inputs.size.width, inputs.size.height));
-  inputs.token_ids =
-      Tokenizer(checkpoint.tokenizer)
-          .encode(clean_prompt(prompt_text(job)), static_cast<int>(checkpoint.dit_config.text_len));
+  inputs.token_ids = read_prompt(job, checkpoint);
   for (const std::filesystem::path& path : job.audio) {
-    inputs.sounds.push_back(read_sound(path, kSampleRate));
-    const auto samples = static_cast<int64_t>(inputs.sounds.back().size());
-    if (samples < shortest_sound(checkpoint.audio_config)) {
-      throw InputError(path.string() + ": the sound is too short (" + std::to_string(samples) +
-                       " samples at 16 kHz); give at least a tenth of a second");
-    }
-    inputs.sound_seconds = std::max(inputs.sound_seconds, static_cast<double>(samples) / kSampleRate);
+    inputs.sounds.push_back(read_speech(path, checkpoint));
+    inputs.sound_seconds =
+        std::max(inputs.sound_seconds, static_cast<double>(inputs.sounds.back().size()) / kSampleRate);
   }
   for (const std::filesystem::path& path : job.masks) {
     inputs.masks.push_back(to_tensor(read_mask(path)));

@@ -15,7 +15,8 @@ RunDirectory::RunDirectory(const RenderJob& job)
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) {
-    throw OutputError("--run_dir " + path_.string() + ": can't make this folder: " + error.message());
+    throw OutputError("--run_dir " + path_.string() + ": can't make this folder: " + error.message() +
+                      "; choose another place or change its rights");
   }
   const fs::path written = path_ / "job.yaml";
   if (fs::exists(written)) {
@@ -40,7 +41,8 @@ void RunDirectory::write_text(const std::string& name, const std::string& text) 
   if (!file || error) {
     const std::string reason = error ? error.message() : std::strerror(errno);
     fs::remove(part, error);
-    throw OutputError(target.string() + ": can't be written: " + reason);
+    throw OutputError(target.string() + ": can't be written: " + reason +
+                      "; free some space and run again, or choose another place");
   }
 }
 

@@ -18,17 +18,17 @@ constexpr uint64_t kMaxHeader = 100'000'000;  // the format's own limit
 constexpr uint64_t kLengthField = 8;
 
 [[noreturn]] void fail(const std::string& file, const std::string& what) {
-  throw InputError("'" + file + "' " + what);
+  throw InputError("'" + file + "' " + what + " Download it again.");
 }
 
 uint64_t header_length(std::span<const std::byte> file, const std::string& name) {
-  if (file.size() < kLengthField + 2) fail(name, "is too short for a safetensors file. Download it again.");
+  if (file.size() < kLengthField + 2) fail(name, "is too short for a safetensors file.");
   const uint64_t length = read_little_endian(file.first<8>());
   if (length > kMaxHeader) {
     fail(name, "isn't a safetensors file: its header would be " + std::to_string(length) + " bytes long.");
   }
   if (length > file.size() - kLengthField) {
-    fail(name, "ends within its header (" + std::to_string(length) + " bytes long). Download it again.");
+    fail(name, "ends within its header (" + std::to_string(length) + " bytes long).");
   }
   if (length == 0 || file[kLengthField] != std::byte{'{'}) {
     fail(name, "isn't a safetensors file: its header isn't a JSON object.");
@@ -41,7 +41,7 @@ void check_entry(const SafetensorsEntry& entry, uint64_t data_size, const std::s
   if (entry.begin > entry.end) fail(file, "is damaged: " + tensor + " ends before it begins.");
   if (entry.end > data_size) {
     fail(file, "ends too early: " + tensor + " needs " + std::to_string(entry.end) +
-                   " bytes of data, there are " + std::to_string(data_size) + ". Download it again.");
+                   " bytes of data, there are " + std::to_string(data_size) + ".");
   }
   const auto size = byte_size(entry.dtype, entry.shape);
   if (!size) fail(file, "is damaged: the shape of " + tensor + " is too large.");

@@ -1,0 +1,71 @@
+// A disk that fills up while the program writes to it.
+
+#include <cerrno>
+#include <cstring>
+
+#include "bad_input.h"
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+namespace latentcast::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A small file system of its own, gone with the object.
+class SmallDisk {
+ public:
+  SmallDisk(const fs::path& path, const char* size) : path_(path) {
+    fs::create_directories(path);
+    error_ = mount("tmpfs", path.c_str(), "tmpfs", 0, size) == 0 ? 0 : errno;
+  }
+  ~SmallDisk() {
+    if (error_ == 0) umount(path_.c_str());
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  bool mounted() const { return error_ == 0; }
+  std::string reason() const {
+    return std::string("mounting a file system is refused: ") + std::strerror(error_);
+  }
+  void grow(const char* size) { ASSERT_EQ(mount("tmpfs", path_.c_str(), "tmpfs", MS_REMOUNT, size), 0); }
+
+ private:
+  fs::path path_;
+  int error_ = 0;
+};
+
+TEST(FullDisk, StopsTheRunAndTheNextOneFinishesIt) {
+  TinyJob job;
+  SmallDisk disk(job.path("disk"), "size=64k");
+  if (!disk.mounted()) GTEST_SKIP() << disk.reason();
+  job.options["run_dir"] = job.path("disk/run");
+  job.options["num_clip"] = "4";
+  expect_refused(job, 74, {"disk/run/segments/00000", "No space left", "free some space and run again"});
+  EXPECT_TRUE(fs::is_regular_file(job.run_dir() / "segments/000000.ts")) << "what is finished stands";
+  disk.grow("size=8m");
+  const ProgramResult again = run_latentcast(job.arguments());
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_TRUE(fs::is_regular_file(job.run_dir() / "video.mp4"));
+}
+
+TEST(FullDisk, HasNoRoomForTheVideo) {
+  TinyJob job;
+  SmallDisk disk(job.path("disk"), "size=16k");
+  if (!disk.mounted()) GTEST_SKIP() << disk.reason();
+  job.options["save_file"] = job.path("disk/talk.mp4");
+  expect_refused(job, 74, {"disk/talk.mp4", "No space left", "free some space and run again"});
+  EXPECT_TRUE(fs::is_regular_file(job.run_dir() / "segments/000000.ts")) << "what is finished stands";
+}
+
+TEST(FullDisk, HasNoRoomForTheTrace) {
+  TinyJob job;
+  SmallDisk disk(job.path("disk"), "size=256k");
+  if (!disk.mounted()) GTEST_SKIP() << disk.reason();
+  job.options["trace"] = job.path("disk/trace.safetensors");
+  expect_refused(job, 74, {"disk/trace.safetensors", "No space left", "Free space"});
+}
+
+}  // namespace
+}  // namespace latentcast::test
