@@ -83,6 +83,9 @@ constexpr Option kOptions[] = {
     {"trace", &J::trace, "FILE", "Write every intermediate tensor to this safetensors file.",
      Group::kTracing, kOurs, kRun, "none"},
     {"trace_blocks", &J::trace_blocks, "N", "Only the first N blocks of it.", Group::kTracing, kOurs, kRun, "all"},
+    {"trace_inputs", &J::trace_inputs, "FILE",
+     "Give every step the input latents of this trace instead of the step before's: shows each step's own error.",
+     Group::kTracing, kOurs, kContent, "none"},
 };
 
 bool unless_asked(std::string_view value) { return value == "false"; }

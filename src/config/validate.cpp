@@ -61,6 +61,7 @@ void check_inputs(const RenderJob& job) {
   for (const fs::path& path : job.audio) check_file("audio", path);
   for (const fs::path& path : job.masks) check_file("masks", path);
   if (!job.pose_video.empty()) check_file("pose_video", job.pose_video);
+  if (!job.trace_inputs.empty()) check_file("trace_inputs", job.trace_inputs);
   const size_t speakers = job.audio.size(), masks = job.masks.size();
   if (speakers == 1 && masks > 0) {
     refuse(

@@ -14,6 +14,8 @@
 #include "latentcast/pipeline/decode.h"
 #include "latentcast/pipeline/run_directory.h"
 #include "latentcast/pipeline/stage.h"
+#include "latentcast/telemetry/clip_log.h"
+#include "latentcast/telemetry/memory.h"
 
 namespace latentcast {
 namespace {
@@ -30,9 +32,13 @@ DenoiseStage load_stage(const RenderJob& job, const Checkpoint& checkpoint, cons
   CheckpointSource source = checkpoint.dit_source(device);
   DitGlobalWeights globals = take_dit_globals(source, checkpoint.dit_config);
   auto layers = std::make_unique<ResidentLayers>(source, checkpoint.dit_config);
-  return DenoiseStage(checkpoint.dit_config, std::move(globals), std::move(layers), make_shape(job, inputs),
-                      schedule, 0, schedule.timesteps.size(), conditions.text,
-                      {job.cond_distance, *job.base_seed});
+  DenoiseStage stage(checkpoint.dit_config, std::move(globals), std::move(layers), make_shape(job, inputs),
+                     schedule, 0, schedule.timesteps.size(), conditions.text,
+                     {job.cond_distance, *job.base_seed});
+  if (!job.trace_inputs.empty()) {
+    stage.set_inputs(TraceInputs(job.trace_inputs));
+  }
+  return stage;
 }
 
 std::shared_ptr<const VaeDecoder> load_decoder(const Checkpoint& checkpoint, const ComputeDevice& device) {
@@ -157,6 +163,19 @@ class OneRankRender {
   Clock::time_point start_;
 };
 
+/// Passes reports on; one that says that a clip is finished also adds a line to the log.
+ProgressSink with_log(ClipLog& log, const ComputeDevice& device, const ProgressSink& next) {
+  return [&log, device, next, clips = int64_t{0}, frames = int64_t{0}](const RenderProgress& p) mutable {
+    if (p.clips_done > clips) {
+      log.add({clips, p.frames_done - frames, p.seconds, resident_bytes(), peak_resident_bytes(),
+               peak_device_bytes(device)});
+      clips = p.clips_done;
+      frames = p.frames_done;
+    }
+    next(p);
+  };
+}
+
 }  // namespace
 
 RenderResult render(const RenderJob& job, const ProgressSink& progress) {
@@ -180,10 +199,12 @@ RenderResult render(const RenderJob& job, const ProgressSink& progress) {
   progress({"weights"});
   const EulerSchedule schedule = make_euler_schedule(job.sample_steps, job.sample_shift);
   trace.add("sigmas", at::tensor(at::ArrayRef<float>(schedule.sigmas), at::kFloat));
+  ClipLog log(run.path() / "telemetry.csv");
+  const ProgressSink logged = with_log(log, device, progress);
   OneRankRender loop(
       job, inputs, conditions, timeline, load_stage(job, checkpoint, inputs, conditions, schedule, device),
       DecodeStage(load_decoder(checkpoint, device), job.decode, conditions.motion_latents, trace),
-      std::move(pose), video, trace, progress);
+      std::move(pose), video, trace, logged);
   loop.run();
 
   progress({"join"});

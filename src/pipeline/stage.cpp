@@ -12,10 +12,6 @@ namespace {
 
 constexpr int64_t kReferenceFrame = 30;
 
-std::string step_name(size_t timestep, int64_t block) {
-  return "rank" + std::to_string(timestep) + ".step" + std::to_string(block) + ".";
-}
-
 }  // namespace
 
 /// What all timesteps of a block share.
@@ -124,6 +120,9 @@ at::Tensor DenoiseStage::run_block(const BlockItem& item, Trace& trace) {
   const int64_t number = item.clip * shape_.blocks_per_clip + item.block;
   at::Tensor latents = item.latents.to(options_.device());
   for (size_t timestep = first_; timestep < first_ + windows_.size(); ++timestep) {
+    if (const at::Tensor given = inputs_.latents_in(timestep, number); given.defined()) {
+      latents = given.to(options_.device());
+    }
     const at::Tensor v = velocity(item, block, latents, timestep);
     if (trace.keeps_block(number)) {
       const std::string name = step_name(timestep, number);

@@ -1,8 +1,11 @@
 #include "latentcast/pipeline/trace.h"
 
+#include <cstring>
+
 #include <ATen/ATen.h>
 
 #include "latentcast/error.h"
+#include "latentcast/weights/safetensors.h"
 #include "latentcast/weights/safetensors_writer.h"
 
 namespace latentcast {
@@ -58,6 +61,24 @@ void Trace::append(const std::string& name, const at::Tensor& rows) {
     const at::Tensor t = for_file(rows);
     impl_->writer.append(name, file_type(t), t.sizes().slice(1).vec(), bytes_of(t));
   }
+}
+
+std::string step_name(size_t timestep, int64_t block) {
+  // The public pipeline has one rank a timestep, and the cases' names come from there.
+  return "rank" + std::to_string(timestep) + ".step" + std::to_string(block) + ".";
+}
+
+TraceInputs::TraceInputs(const std::filesystem::path& path)
+    : archive_(std::make_shared<const TensorArchive>(open_safetensors(path.string()))) {}
+
+at::Tensor TraceInputs::latents_in(size_t timestep, int64_t block) const {
+  const TensorView* view = archive_ ? archive_->find(step_name(timestep, block) + "latents_in") : nullptr;
+  if (view == nullptr || view->dtype != DType::kF32) {
+    return {};
+  }
+  at::Tensor latents = at::empty(view->shape, at::kFloat);
+  std::memcpy(latents.data_ptr(), view->bytes.data(), view->bytes.size());
+  return latents;
 }
 
 void Trace::close() {

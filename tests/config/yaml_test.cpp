@@ -48,6 +48,7 @@ RenderJob full_job() {
   job.threads = 3;
   job.trace = "/p/t.safetensors";
   job.trace_blocks = 2;
+  job.trace_inputs = "/p/i.safetensors";
   job.fp8 = true;
   job.offload_kv_cache = true;
   job.num_gpus_dit = 4;

@@ -1,14 +1,13 @@
 // Every stage against what the public pipeline gave (tests/data/cases), through the program's own --trace.
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
 
 #include "program.h"
 #include "trace_compare.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace latentcast::test {
 namespace {
@@ -17,7 +16,8 @@ namespace fs = std::filesystem;
 
 constexpr double kLimit = 2e-5;  // of a tensor's largest value
 
-TraceDifference render_and_compare(const std::string& name, std::vector<std::string> args, const fs::path& folder) {
+TraceDifference render_and_compare(const std::string& name, std::vector<std::string> args,
+                                   const fs::path& folder) {
   const fs::path trace = folder / "trace.safetensors";
   args.insert(args.end(), {"--trace", trace.string()});
   const ProgramResult result = run_latentcast(args);

@@ -1,15 +1,15 @@
 #include "program.h"
 
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
 #include <fcntl.h>
+#include <nlohmann/json.hpp>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cstdlib>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
-#include <stdexcept>
 
 extern char** environ;
 
@@ -91,22 +91,37 @@ fs::path data_folder() { return environment("LATENTCAST_TEST_DATA"); }
 
 std::vector<std::string> case_arguments(const std::string& name, const fs::path& run_dir) {
   if (name == "tiny") {
-    return {"render", "--config", (data_folder() / "tiny" / "job.yaml").string(), "--device", "cpu",
+    return {"render",    "--config",      (data_folder() / "tiny" / "job.yaml").string(), "--device", "cpu",
             "--run_dir", run_dir.string()};
   }
   const fs::path folder = data_folder() / "cases" / name;
   const nlohmann::json job = nlohmann::json::parse(read_file(folder / "case.json"));
   const auto text = [&](const char* key) { return job.at(key).get<std::string>(); };
   const auto number = [&](const char* key) { return std::to_string(job.at(key).get<int>()); };
-  std::vector<std::string> args = {
-      "render",      "--device",         "cpu",
-      "--ckpt_dir",  folder / "checkpoint", "--prompt",
-      text("prompt"), "--image",         folder / text("image"),
-      "--audio",     joined(folder, text("wav")), "--size",
-      "384*256",     "--num_clip",       number("clips"),
-      "--base_seed", number("seed"),     "--cond_distance",
-      number("relative_distance"), "--run_dir", run_dir.string()};
-  const auto add = [&](const std::vector<std::string>& more) { args.insert(args.end(), more.begin(), more.end()); };
+  std::vector<std::string> args = {"render",
+                                   "--device",
+                                   "cpu",
+                                   "--ckpt_dir",
+                                   folder / "checkpoint",
+                                   "--prompt",
+                                   text("prompt"),
+                                   "--image",
+                                   folder / text("image"),
+                                   "--audio",
+                                   joined(folder, text("wav")),
+                                   "--size",
+                                   "384*256",
+                                   "--num_clip",
+                                   number("clips"),
+                                   "--base_seed",
+                                   number("seed"),
+                                   "--cond_distance",
+                                   number("relative_distance"),
+                                   "--run_dir",
+                                   run_dir.string()};
+  const auto add = [&](const std::vector<std::string>& more) {
+    args.insert(args.end(), more.begin(), more.end());
+  };
   if (job.at("lora").at("use").get<bool>()) {
     add({"--load_lora", "--lora_alpha", std::to_string(job.at("lora").at("alpha").get<double>())});
   }

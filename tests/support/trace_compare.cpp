@@ -63,7 +63,8 @@ double TraceDifference::worst() const {
   return worst;
 }
 
-TraceDifference compare_trace(const std::filesystem::path& expected_file, const std::filesystem::path& trace_file) {
+TraceDifference compare_trace(const std::filesystem::path& expected_file,
+                              const std::filesystem::path& trace_file) {
   const TensorArchive expected = open_safetensors(expected_file.string());
   const TensorArchive trace = open_safetensors(trace_file.string());
   TraceDifference result;

@@ -9,7 +9,8 @@ namespace latentcast::test {
 
 /// How a trace differs from a case's expected.safetensors.
 struct TraceDifference {
-  /// Largest difference over the expected tensor's largest value, for every float tensor but those of the frames.
+  /// Largest difference over the expected tensor's largest value, for every float tensor but those of the
+  /// frames.
   std::map<std::string, double> relative;
   std::vector<std::string> wrong;  ///< tensors that are missing, of another shape, or integers that differ
   int frames = 0;                  ///< largest difference of a kept frame's pixel, of 255

@@ -56,6 +56,7 @@ struct RenderJob {
   int threads = 0;              ///< 0: chosen by choose_unset()
   std::filesystem::path trace;
   std::optional<int> trace_blocks;
+  std::filesystem::path trace_inputs;
 
   // Accepted for the sake of existing command lines; a notice says what becomes of them in this version
   bool fp8 = false;

@@ -62,6 +62,9 @@ class DenoiseStage {
   /// device. Blocks come in order.
   at::Tensor run_block(const BlockItem& item, Trace& trace);
 
+  /// From now on steps that `inputs` knows start from its latents.
+  void set_inputs(TraceInputs inputs) { inputs_ = std::move(inputs); }
+
   /// Tokens of the reference and the motion.
   int64_t condition_tokens() const { return shape_.rows() * shape_.columns() + motion_rope_.size(0); }
 
@@ -79,6 +82,7 @@ class DenoiseStage {
   EulerSchedule schedule_;
   size_t first_;
   ConditionDistance distance_;
+  TraceInputs inputs_;
   at::TensorOptions options_;  // compute type and device
   TimeModulation at_zero_;
   std::vector<TimeModulation> modulation_;  // one a timestep of the stage

@@ -39,4 +39,22 @@ class Trace {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Input latents of steps as another render's trace has them (--trace_inputs).
+class TraceInputs {
+ public:
+  /// None.
+  TraceInputs() = default;
+  /// Throws InputError if the file is no safetensors file.
+  explicit TraceInputs(const std::filesystem::path& path);
+
+  /// What the trace gave to this step, [16, 3, h, w] float32 on the CPU; undefined if it has nothing for it.
+  at::Tensor latents_in(size_t timestep, int64_t block) const;
+
+ private:
+  std::shared_ptr<const class TensorArchive> archive_;
+};
+
+/// Name of a step's tensors in a trace, the dot at its end included. Blocks are counted over all clips.
+std::string step_name(size_t timestep, int64_t block);
+
 }  // namespace latentcast
