@@ -32,6 +32,8 @@ std::string bar(const RenderProgress& p) {
          std::string(static_cast<size_t>(kBarWidth - filled), '.') + "] ";
 }
 
+}  // namespace
+
 std::string phase_text(const std::string& phase) {
   if (phase == "conditions") {
     return "encoding prompt, sound and picture";
@@ -39,13 +41,14 @@ std::string phase_text(const std::string& phase) {
   if (phase == "weights") {
     return "loading the transformer and the decoder";
   }
+  if (phase == "render") {
+    return "rendering";
+  }
   return phase == "join" ? "joining the segments" : phase;
 }
 
-}  // namespace
-
 std::string progress_text(const RenderProgress& p) {
-  const int64_t clip = std::min(p.clips_done + 1, p.clips);
+  const int64_t clip = p.frames_done == p.frames ? p.clips : std::min(p.clips_done + 1, p.clips);
   std::string text = "clip " + std::to_string(clip) + "/" + std::to_string(p.clips) + "  " +
                      std::to_string(p.frames_done) + "/" + std::to_string(p.frames) + " frames";
   if (p.frames_done > 0 && p.seconds > 0) {

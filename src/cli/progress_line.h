@@ -23,6 +23,8 @@ class ProgressLine {
   int64_t clips_shown_ = 0;
 };
 
+/// A phase of RenderProgress in words.
+std::string phase_text(const std::string& phase);
 /// "clip 3/10  144/480 frames  12.3 frames/s  0:27 left"
 std::string progress_text(const RenderProgress& progress);
 

@@ -1,16 +1,22 @@
 #include "latentcast/pipeline/render.h"
 
+#include <chrono>
 #include <ctime>
-#include <fstream>
 #include <iostream>
 
 #include "commands.h"
 #include "progress_line.h"
+#include <nlohmann/json.hpp>
 
 #include "latentcast/config/options.h"
+#include "latentcast/pipeline/run_directory.h"
+#include "latentcast/telemetry/memory.h"
+#include "latentcast/telemetry/run_log.h"
 
 namespace latentcast {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 std::string time_stamp() {
   const std::time_t now = std::time(nullptr);
@@ -21,6 +27,63 @@ std::string time_stamp() {
   return text;
 }
 
+/// Seconds that each phase of a render took.
+class PhaseClock {
+ public:
+  void enter(const std::string& phase) {
+    const Clock::time_point now = Clock::now();
+    if (!phase_.empty()) {
+      seconds_[phase_] = std::chrono::duration<double>(now - since_).count();
+    }
+    phase_ = phase;
+    since_ = now;
+  }
+  const std::string& phase() const { return phase_; }
+  const nlohmann::ordered_json& seconds() const { return seconds_; }
+
+ private:
+  std::string phase_;
+  Clock::time_point since_;
+  nlohmann::ordered_json seconds_ = nlohmann::ordered_json::object();
+};
+
+std::string report(const RenderResult& result, const PhaseClock& clock, int argc, const char* const* argv) {
+  nlohmann::ordered_json json;
+  json["version"] = LATENTCAST_VERSION;
+  json["arguments"] = std::vector<std::string>(argv, argv + argc);
+  json["device"] = result.device;
+  json["video"] = result.video.string();
+  json["width"] = result.width;
+  json["height"] = result.height;
+  json["frames"] = result.frames;
+  json["clips"] = result.clips;
+  json["seconds"] = clock.seconds();
+  json["peak_resident_bytes"] = peak_resident_bytes();
+  json["peak_device_bytes"] = result.peak_device_bytes;
+  // Arguments may hold bytes that are no UTF-8.
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+/// Shows progress and keeps it in the log and on the clock.
+RenderResult render_with_progress(const RenderJob& job, RunLog& log, PhaseClock& clock) {
+  ProgressLine line;
+  int64_t clips = 0;
+  return render(job, [&](const RenderProgress& progress) {
+    if (progress.phase != clock.phase()) {
+      clock.enter(progress.phase);
+      if (progress.phase == "conditions") {
+        log.open(job.run_dir / "log" / "rank-0000.log");
+      }
+      log.file_only(phase_text(progress.phase));
+    }
+    if (progress.clips_done > clips) {
+      clips = progress.clips_done;
+      log.file_only(progress_text(progress));
+    }
+    line.show(progress);
+  });
+}
+
 }  // namespace
 
 int run_render(int argc, const char* const* argv) {
@@ -29,21 +92,21 @@ int run_render(int argc, const char* const* argv) {
     std::cout << render_help();
     return 0;
   }
+  RunLog log;
   for (const std::string& notice : args.notices) {
-    std::cerr << "[INFO] " << notice << "\n";
+    log.info(notice);
   }
   for (const std::string& warning : validate(args.job)) {
-    std::cerr << "[WARNING] " << warning << "\n";
+    log.warning(warning);
   }
   choose_unset(args.job, time_stamp());
   if (args.job.decode == DecodeMode::kOnline) {
-    std::cerr << "[INFO] Online decoding enabled for VAE\n";
+    log.info("Online decoding enabled for VAE");
   }
-  RenderResult result;
-  {
-    ProgressLine line;
-    result = render(args.job, [&](const RenderProgress& progress) { line.show(progress); });
-  }
+  PhaseClock clock;
+  const RenderResult result = render_with_progress(args.job, log, clock);
+  clock.enter("done");
+  write_text_file(args.job.run_dir / "report.json", report(result, clock, argc, argv));
   std::cout << result.video.string() << ": " << result.frames << " frames of " << result.width << "x"
             << result.height << ", " << result.clips << (result.clips == 1 ? " clip" : " clips") << std::endl;
   return 0;

@@ -210,7 +210,8 @@ RenderResult render(const RenderJob& job, const ProgressSink& progress) {
   progress({"join"});
   video.join(run.video());
   trace.close();
-  return {run.video(), video.frames_written(), timeline.clips, inputs.size.width, inputs.size.height};
+  return {run.video(),        video.frames_written(), timeline.clips,           inputs.size.width,
+          inputs.size.height, device.name,            peak_device_bytes(device)};
 }
 
 }  // namespace latentcast

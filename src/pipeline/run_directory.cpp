@@ -10,6 +10,24 @@
 namespace latentcast {
 namespace fs = std::filesystem;
 
+void write_text_file(const fs::path& target, const std::string& text) {
+  fs::path part = target;
+  part += ".part";
+  std::ofstream file(part, std::ios::binary);
+  file << text;
+  file.close();
+  std::error_code error;
+  if (file) {
+    fs::rename(part, target, error);
+  }
+  if (!file || error) {
+    const std::string reason = error ? error.message() : std::strerror(errno);
+    fs::remove(part, error);
+    throw OutputError(target.string() + ": can't be written: " + reason +
+                      "; free some space and run again, or choose another place");
+  }
+}
+
 RunDirectory::RunDirectory(const RenderJob& job)
     : path_(job.run_dir), video_(job.save_file.empty() ? job.run_dir / "video.mp4" : job.save_file) {
   std::error_code error;
@@ -26,24 +44,7 @@ RunDirectory::RunDirectory(const RenderJob& job)
                        "); choose another folder or remove this one");
     }
   }
-  write_text("job.yaml", to_yaml(job));
-}
-
-void RunDirectory::write_text(const std::string& name, const std::string& text) const {
-  const fs::path target = path_ / name, part = path_ / (name + ".part");
-  std::ofstream file(part, std::ios::binary);
-  file << text;
-  file.close();
-  std::error_code error;
-  if (file) {
-    fs::rename(part, target, error);
-  }
-  if (!file || error) {
-    const std::string reason = error ? error.message() : std::strerror(errno);
-    fs::remove(part, error);
-    throw OutputError(target.string() + ": can't be written: " + reason +
-                      "; free some space and run again, or choose another place");
-  }
+  write_text_file(path_ / "job.yaml", to_yaml(job));
 }
 
 }  // namespace latentcast

@@ -28,8 +28,8 @@ Timeline make_timeline(const RenderJob& job, int64_t clips_in_sound, double soun
   // A sound that ends within a frame still needs that frame; half a sample of slack against rounding.
   const auto needed = static_cast<int64_t>(std::ceil(sound_seconds * kFramesPerSecond - 1e-4));
   timeline.video_frames = std::min(needed, timeline.clip_begin(timeline.clips));
-  // A clip that no frame is seen of is not rendered.
-  while (timeline.clips > 1 && !timeline.is_seen(timeline.clips - 1, 0)) {
+  // A clip that no frame is seen of is only rendered for a trace.
+  while (job.trace.empty() && timeline.clips > 1 && !timeline.is_seen(timeline.clips - 1, 0)) {
     --timeline.clips;
   }
   return timeline;

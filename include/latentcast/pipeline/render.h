@@ -23,6 +23,8 @@ struct RenderResult {
   std::filesystem::path video;
   int64_t frames = 0, clips = 0;
   int width = 0, height = 0;
+  std::string device;  ///< that computed, for people
+  int64_t peak_device_bytes = 0;
 };
 
 /// Renders a validated job (see validate() and choose_unset()) on this process's device, from its files to

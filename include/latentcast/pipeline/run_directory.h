@@ -7,6 +7,9 @@
 
 namespace latentcast {
 
+/// Writes a small text file beside its final name and renames it. Throws OutputError.
+void write_text_file(const std::filesystem::path& file, const std::string& text);
+
 /// The folder of a run: job.yaml, sound.aac, segments/, report.json, and video.mp4 unless --save_file names
 /// another place.
 class RunDirectory {
@@ -18,9 +21,6 @@ class RunDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path sound_track() const { return path_ / "sound.aac"; }
   std::filesystem::path video() const { return video_; }
-  /// Writes a small text file beside its final name and renames it.
-  void write_text(const std::string& name, const std::string& text) const;
-
  private:
   std::filesystem::path path_, video_;
 };

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace spdlog {
+class logger;
+}
+
+namespace latentcast {
+
+/// What a command tells its user: on stderr at once, and with times in the run's log file once there is a run
+/// folder.
+class RunLog {
+ public:
+  RunLog();
+  ~RunLog();
+
+  /// Lines so far and from now on also go to `file`, whose folder is made. A file that can't be written is
+  /// reported once; the render goes on.
+  void open(const std::filesystem::path& file);
+
+  void info(const std::string& line);
+  void warning(const std::string& line);
+  /// For the log file alone: what a terminal shows as a moving line.
+  void file_only(const std::string& line);
+
+ private:
+  std::shared_ptr<spdlog::logger> screen_, file_;
+  std::vector<std::string> before_;
+};
+
+}  // namespace latentcast
