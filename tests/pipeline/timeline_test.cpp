@@ -39,6 +39,9 @@ TEST(Timeline, AClipThatNobodySeesIsNotRendered) {
   const Timeline t = make_timeline(job(), 2, 1.92);
   EXPECT_EQ(t.clips, 1);
   EXPECT_EQ(t.video_frames, 48);
+  RenderJob traced = job();
+  traced.trace = "trace.safetensors";
+  EXPECT_EQ(make_timeline(traced, 2, 1.92).clips, 2);
 }
 
 TEST(Timeline, OtherClipLengths) {
