@@ -8,7 +8,7 @@
 namespace latentcast::test {
 namespace {
 
-constexpr size_t kWavHeader = 44;
+constexpr size_t kFirstChunk = 12;
 constexpr uint32_t kRate = 16000;
 
 template <typename T>
@@ -37,12 +37,17 @@ void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
 
 std::vector<int16_t> read_wav(const std::filesystem::path& path) {
   const std::string bytes = read_bytes(path);
-  if (bytes.size() < kWavHeader || bytes.compare(36, 4, "data") != 0) {
-    throw std::runtime_error(path.string() + " is not a plain wav file");
+  for (size_t at = kFirstChunk; at + 8 <= bytes.size();) {
+    uint32_t size = 0;
+    std::memcpy(&size, bytes.data() + at + 4, 4);
+    if (bytes.compare(at, 4, "data") == 0 && at + 8 + size <= bytes.size()) {
+      std::vector<int16_t> samples(size / 2);
+      std::memcpy(samples.data(), bytes.data() + at + 8, samples.size() * 2);
+      return samples;
+    }
+    at += 8 + size;
   }
-  std::vector<int16_t> samples((bytes.size() - kWavHeader) / 2);
-  std::memcpy(samples.data(), bytes.data() + kWavHeader, samples.size() * 2);
-  return samples;
+  throw std::runtime_error(path.string() + " is not a whole wav file");
 }
 
 void write_wav(const std::filesystem::path& path, const std::vector<int16_t>& samples) {
