@@ -62,7 +62,7 @@ TEST(Yaml, RoundTripsEveryField) {
   // Fields left at their default would prove nothing.
   const auto content = differing_fields(job, RenderJob{}, Identity::kContent);
   const auto run = differing_fields(job, RenderJob{}, Identity::kRun);
-  EXPECT_EQ(content.size() + run.size(), 32u);
+  EXPECT_EQ(content.size() + run.size(), 33u);
   const std::string text = to_yaml(job);
   const RenderJob back = from_yaml(folder.write("job.yaml", text));
   EXPECT_EQ(back, job) << text;
