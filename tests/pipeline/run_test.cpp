@@ -96,6 +96,10 @@ struct Clips {
   int64_t frames;  ///< decoded, less the 3 dropped
 };
 
+void PrintTo(const Clips& clips, std::ostream* out) {
+  *out << clips.num_clip << " of " << clips.infer_frames;
+}
+
 class Decoding : public ::testing::TestWithParam<Clips> {};
 
 TEST_P(Decoding, BatchAndOnlineAgree) {
@@ -245,6 +249,8 @@ struct Formats {
   const char *sound, *picture;
   std::vector<std::string> how;  ///< to encode the picture
 };
+
+void PrintTo(const Formats& formats, std::ostream* out) { *out << formats.sound << ", " << formats.picture; }
 
 class Reading : public ::testing::TestWithParam<Formats> {};
 
