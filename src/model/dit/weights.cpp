@@ -1,6 +1,7 @@
 #include "latentcast/model/dit/weights.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <ATen/ATen.h>
 
@@ -121,10 +122,24 @@ DitLayerWeights take_dit_layer(TensorSource& source, const DitConfig& config, in
   return w;
 }
 
-ResidentLayers::ResidentLayers(TensorSource& source, const DitConfig& config) {
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
+RangeOfLayers::RangeOfLayers(TensorSource& source, const DitConfig& config, int64_t begin, int64_t end)
+    : begin_(begin) {
+  if (begin < 0 || begin > end || end > config.layers) {
+    throw InternalError("layers " + std::to_string(begin) + " to " + std::to_string(end) +
+                        " were asked for, the model has " + std::to_string(config.layers));
+  }
+  for (int64_t layer = begin; layer < end; ++layer) {
     layers_.push_back(take_dit_layer(source, config, layer));
   }
+}
+
+const DitLayerWeights& RangeOfLayers::acquire(int64_t layer) {
+  const int64_t held = std::ssize(layers_);
+  if (layer < begin_ || layer >= begin_ + held) {
+    throw InternalError("layer " + std::to_string(layer) + " was asked for, this rank holds layers " +
+                        std::to_string(begin_) + " to " + std::to_string(begin_ + held - 1));
+  }
+  return layers_[static_cast<size_t>(layer - begin_)];
 }
 
 }  // namespace latentcast

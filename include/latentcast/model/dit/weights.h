@@ -82,14 +82,25 @@ class LayerProvider {
   virtual const DitLayerWeights& acquire(int64_t layer) = 0;
 };
 
-/// All layers held whole.
-class ResidentLayers : public LayerProvider {
+/// Layers [begin, end) held whole, for a rank that has no others.
+class RangeOfLayers : public LayerProvider {
  public:
-  ResidentLayers(TensorSource& source, const DitConfig& config);
-  const DitLayerWeights& acquire(int64_t layer) override { return layers_.at(static_cast<size_t>(layer)); }
+  /// Takes nothing but these layers' tensors, so the source's finish() would complain of the others. Throws
+  /// InternalError if the model hasn't these layers.
+  RangeOfLayers(TensorSource& source, const DitConfig& config, int64_t begin, int64_t end);
+  /// `layer` counts from the model's first. Throws InternalError if it isn't held.
+  const DitLayerWeights& acquire(int64_t layer) override;
 
  private:
+  int64_t begin_;
   std::vector<DitLayerWeights> layers_;
+};
+
+/// All layers held whole.
+class ResidentLayers : public RangeOfLayers {
+ public:
+  ResidentLayers(TensorSource& source, const DitConfig& config)
+      : RangeOfLayers(source, config, 0, config.layers) {}
 };
 
 }  // namespace latentcast
