@@ -1,0 +1,115 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace latentcast {
+
+/// An operation under way. Tensors that were given to it must not be touched until it is finished.
+class [[nodiscard]] Transfer {
+ public:
+  virtual ~Transfer() = default;
+  /// Whether it is done; never waits.
+  virtual bool test() = 0;
+  /// Waits, sleeping in between, until it is done. On a GPU: makes the current stream wait, not the host.
+  /// Throws InternalError naming the peer if the communicator's deadline passes without the operation's end.
+  virtual void finish() = 0;
+};
+
+/// Moves tensors between the ranks of a group. Tensors are contiguous, on the communicator's device, and both
+/// sides know shape and type. Transfers between a pair of ranks, and collectives of a group, are matched in
+/// the order in which they are launched. A rank never sends to itself. One thread at a time. Failures of the
+/// transport are InternalErrors.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  /// Afterwards `to` has the tensor's values.
+  virtual std::unique_ptr<Transfer> launch_send(const at::Tensor& tensor, int to) = 0;
+  /// Afterwards `tensor` has what `from` sent.
+  virtual std::unique_ptr<Transfer> launch_receive(const at::Tensor& tensor, int from) = 0;
+  /// Afterwards every rank's `all` [size · n] has the ranks' `part` [n] in their order.
+  virtual std::unique_ptr<Transfer> launch_all_gather(const at::Tensor& part, const at::Tensor& all) = 0;
+
+  /// Afterwards every rank has `root`'s values in `tensor`.
+  virtual void broadcast(const at::Tensor& tensor, int root) = 0;
+  /// Returns when every rank has called it.
+  virtual void barrier() = 0;
+  /// A group of the ranks that give the same `color` (≥ 0), ordered by rank; collective over this group.
+  /// Ranks that give −1 get nullptr.
+  virtual std::unique_ptr<Communicator> split(int color) = 0;
+
+  /// Bytes that all-gathers have brought to this rank from others, and bytes that it has sent to single
+  /// ranks; counted at launch, for this group alone (not for those split from it).
+  virtual int64_t bytes_gathered() const = 0;
+  virtual int64_t bytes_sent() const = 0;
+
+  void send(const at::Tensor& tensor, int to) { launch_send(tensor, to)->finish(); }
+  void receive(const at::Tensor& tensor, int from) { launch_receive(tensor, from)->finish(); }
+  void all_gather(const at::Tensor& part, const at::Tensor& all) { launch_all_gather(part, all)->finish(); }
+};
+
+/// Where this process stands among those that mpirun or srun started; without them, alone.
+struct World {
+  int rank = 0, size = 1;
+  int local_rank = 0, local_size = 1;  ///< among the ranks of this host
+  std::string host;
+};
+
+/// Owner of MPI for the process's life: starts it if a launcher started the process (and MPI is not up), else
+/// stays alone. Made once, in main, before any thread. Lives longer than every communicator. Errors of a run
+/// of several ranks are to be caught during its life and ended with abort(): it ends MPI only if it isn't
+/// left by an exception.
+class MpiSession {
+ public:
+  /// Throws InputError if srun started several tasks without the PMIx that MPI needs.
+  MpiSession(int* argc, char*** argv);
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+
+  const World& world() const { return world_; }
+
+  /// All ranks, for CPU tensors and small messages. `deadline`: longest wait for a peer that shows no
+  /// progress. Collective. Each is apart from the others: messages of one are never taken for those of
+  /// another.
+  std::unique_ptr<Communicator> cpu_communicator(std::chrono::seconds deadline) const;
+
+  /// Strings of all ranks, in their order, on every rank. Collective, main thread only.
+  std::vector<std::string> gather_strings(const std::string& own) const;
+
+  /// Ends all ranks at once with this exit code. Does not return.
+  [[noreturn]] void abort(int code) const noexcept;
+
+ private:
+  World world_;
+  bool started_ = false;
+  std::unique_ptr<Communicator> own_;  ///< for gather_strings()
+};
+
+/// Strings of the group's ranks, in their order, on every rank. A communicator for CPU tensors.
+std::vector<std::string> gather_strings(Communicator& cpu, const std::string& own);
+
+/// A group of one rank, for any device, without MPI.
+std::unique_ptr<Communicator> make_single_communicator();
+
+/// All ranks, for CUDA tensors over NCCL; MPI only starts it. Loads liblatentcast_cuda.so, which holds
+/// everything that needs CUDA's libraries. Collective; select_device() comes first. On a GPU the host never
+/// waits in launch_…() and finish(), so a peer's silence shows in barrier() only. Throws InternalError if the
+/// library or NCCL can't be used, InputError if two ranks have the same GPU.
+std::unique_ptr<Communicator> make_nccl_communicator(const MpiSession& mpi, int device,
+                                                     std::chrono::seconds deadline);
+
+/// The GPU that a rank takes: the only one it sees, or the one of its local rank. Throws InputError if there
+/// are fewer visible GPUs than ranks on the host.
+int device_of_rank(const World& world, int visible_gpus);
+
+}  // namespace latentcast
