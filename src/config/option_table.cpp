@@ -71,14 +71,26 @@ constexpr Option kOptions[] = {
      Group::kComputing, kOurs, kContent},
     {"threads", &J::threads, "N", "Threads a rank; part of the job, since results on a CPU depend on it.",
      Group::kComputing, kOurs, kContent, "physical cores, at most 8"},
-    {"num_gpus_dit", &J::num_gpus_dit, "N", "GPUs for the transformer. Not in this version.",
-     Group::kComputing, kPublic, kRun, {}, "this version runs on one rank"},
-    {"enable_vae_parallel", &J::enable_vae_parallel, "", "Decode on a GPU of its own. Not in this version.",
-     Group::kComputing, kPublic, kRun, {}, "this version runs on one rank"},
     {"fp8", &J::fp8, "", "Weights in 8 bits. Not in this version.", Group::kComputing, kPublic, kContent, {},
      "this version keeps the weights as --dtype says: the same picture or better, more memory, slower"},
     {"offload_kv_cache", &J::offload_kv_cache, "", "Keep the caches in host memory. Not in this version.",
      Group::kComputing, kPublic, kRun, {}, "this version keeps the caches on the device"},
+
+    {"num_gpus_dit", &J::num_gpus_dit, "N", "Ranks that the transformer is divided over, one GPU each (docs/ranks.md).",
+     Group::kRanks, kPublic, kRun, "all, or all but a decode rank"},
+    {"enable_vae_parallel", &J::enable_vae_parallel, "", "Decode on a rank of its own; the same as --decoder rank.",
+     Group::kRanks, kPublic, kRun},
+    {"decoder", &J::decoder, "auto|rank|stream",
+     "Where blocks are decoded: on a rank of its own, or beside the transformer on its last rank; auto: the faster.",
+     Group::kRanks, kOurs, kRun},
+    {"split", &J::split, "auto|timestep|layers",
+     "How the transformer is divided: a rank has some denoising steps, or some layers; auto: by timestep.",
+     Group::kRanks, kOurs, kRun},
+    {"shard", &J::shard, "auto|on|off",
+     "By timestep: each rank keeps a share of the weights, and layers are gathered as they are needed; auto: off.",
+     Group::kRanks, kOurs, kRun},
+    {"timeout", &J::timeout, "SECONDS", "How long ranks wait for one that makes no progress before all of them end.",
+     Group::kRanks, kOurs, kRun},
 
     {"trace", &J::trace, "FILE", "Write every intermediate tensor to this safetensors file.",
      Group::kTracing, kOurs, kRun, "none"},
@@ -102,7 +114,7 @@ constexpr std::string_view kNoExtension = "write the prompt out in --prompt";
 constexpr PublicOption kPublicOptions[] = {
     {"convert_model_dtype", "", "--dtype says the type of the weights"},
     {"dataset_sample_idx", "N", "give the inputs with --image, --audio and --prompt"},
-    {"dit_fsdp", "", kMemory},
+    {"dit_fsdp", "", "--shard on divides the weights over the ranks"},
     {"drop_motion_noisy", "", "the motion latents are always used", unless_asked},
     {"enable_online_decode", "", "the same as --decode online", nullptr, true},
     {"enable_tts", "", kNoSpeech, unless_asked},
@@ -114,7 +126,7 @@ constexpr PublicOption kPublicOptions[] = {
     {"prompt_extend_target_lang", "NAME", kNoExtension},
     {"sample_guide_scale", "X", "the model works without guidance (0 or 1)", no_guidance},
     {"save_dir", "DIR", "--save_file names the video, --run_dir the folder of the run"},
-    {"single_gpu", "", "this version runs on one rank"},
+    {"single_gpu", "", "a process that is started without mpirun or srun uses one GPU"},
     {"start_from_ref", "", "clip 0 always starts from noise", unless_asked},
     {"t5_cpu", "", kMemory},
     {"t5_fsdp", "", kMemory},
@@ -122,7 +134,7 @@ constexpr PublicOption kPublicOptions[] = {
     {"tts_prompt_audio", "FILE", kNoSpeech},
     {"tts_prompt_text", "TEXT", kNoSpeech},
     {"tts_text", "TEXT", kNoSpeech},
-    {"ulysses_size", "N", "this version runs on one rank (1)", is_one},
+    {"ulysses_size", "N", "a block's tokens are not divided over ranks (1)", is_one},
     {"use_dataset", "", "give the inputs with --image, --audio and --prompt", unless_asked},
     {"use_prompt_extend", "", kNoExtension, unless_asked},
     {"using_merged_ckpt", "", "weights are used as they are in --ckpt_dir; --load_lora merges a LoRA"},
@@ -168,6 +180,8 @@ std::string_view group_title(Group group) {
       return "Video";
     case Group::kComputing:
       return "Computing";
+    case Group::kRanks:
+      return "Ranks";
     case Group::kTracing:
       return "Tracing";
   }

@@ -126,10 +126,23 @@ void check_computing(const RenderJob& job, std::vector<std::string>& warnings) {
   check_choice("dtype", job.dtype, {"auto", "float32", "bf16"});
   check_range("threads", job.threads, 0, 1024);
   check_range("crf", job.crf, 0, 51);
-  if (job.num_gpus_dit && *job.num_gpus_dit < 1) refuse("num_gpus_dit", "it must be 1 or more.");
   if (!job.trace_blocks) return;
   if (*job.trace_blocks < 1) refuse("trace_blocks", "it must be 1 or more; leave it out for all blocks.");
   if (job.trace.empty()) warnings.push_back("--trace_blocks has no effect without --trace.");
+}
+
+// What doesn't depend on how many ranks there are.
+void check_ranks(const RenderJob& job) {
+  if (job.num_gpus_dit && *job.num_gpus_dit < 1) {
+    refuse("num_gpus_dit", "it must be 1 or more; leave it out to use the ranks that were started.");
+  }
+  check_choice("decoder", job.decoder, {"auto", "rank", "stream"});
+  check_choice("split", job.split, {"auto", "timestep", "layers"});
+  check_choice("shard", job.shard, {"auto", "on", "off"});
+  check_range("timeout", job.timeout, 1, 86400);
+  if (job.enable_vae_parallel && job.decoder == "stream") {
+    throw InputError("--enable_vae_parallel and --decoder stream contradict each other. Leave one out.");
+  }
 }
 
 // The folder that `path` goes to must be there already.
@@ -193,6 +206,7 @@ std::vector<std::string> validate(RenderJob& job) {
   check_given(job);
   check_rendering(job, warnings);
   check_computing(job, warnings);
+  check_ranks(job);
   check_inputs(job);
   check_checkpoint(job.ckpt_dir);
   check_lora(job, warnings);

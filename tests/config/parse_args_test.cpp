@@ -159,11 +159,31 @@ TEST(ParseArgs, TakesThePublicCommandLine) {
   EXPECT_EQ(parsed.job.lora_path_dmd, "Quark-Vision/Live-Avatar");
   EXPECT_EQ(parsed.job.decode, DecodeMode::kOnline);
   EXPECT_TRUE(parsed.job.fp8);
-  for (const char* name : {"--ulysses_size", "--training_config", "--offload_model", "--convert_model_dtype",
-                           "--sample_guide_scale", "--num_gpus_dit", "--enable_vae_parallel", "--fp8"}) {
+  EXPECT_EQ(parsed.job.num_gpus_dit, 4);
+  EXPECT_TRUE(parsed.job.enable_vae_parallel);
+  const std::vector<const char*> ignored = {"--ulysses_size",       "--training_config",
+                                            "--offload_model",      "--convert_model_dtype",
+                                            "--sample_guide_scale", "--fp8"};
+  for (const char* name : ignored) {
     EXPECT_THAT(parsed.notices,
                 testing::Contains(AllOf(testing::StartsWith(name), HasSubstr(" is ignored: "))));
   }
+  EXPECT_EQ(parsed.notices.size(), ignored.size());
+}
+
+TEST(ParseArgs, TakesWhatRanksDo) {
+  const ParsedArgs parsed =
+      parse({"--decoder", "stream", "--split", "layers", "--shard=off", "--timeout", "20"});
+  EXPECT_EQ(parsed.job.decoder, "stream");
+  EXPECT_EQ(parsed.job.split, "layers");
+  EXPECT_EQ(parsed.job.shard, "off");
+  EXPECT_EQ(parsed.job.timeout, 20);
+  EXPECT_THAT(parsed.notices, IsEmpty());
+  EXPECT_EQ(parse({}).job.timeout, 300);
+  EXPECT_THAT(parse_refusal({"--split", "tokens"}),
+              HasSubstr("--split: expected one of auto|timestep|layers"));
+  EXPECT_THAT(parse_refusal({"--decoder", "none"}), HasSubstr("one of auto|rank|stream"));
+  EXPECT_THAT(parse_refusal({"--shard"}), HasSubstr("--shard"));
 }
 
 TEST(ParseArgs, RefusesWhatItCannotDo) {

@@ -134,6 +134,25 @@ TEST_F(Validate, ChecksNumbers) {
   EXPECT_THAT(refused([](RenderJob& j) { j.lora_alpha = 0; }), HasSubstr("--lora_alpha"));
 }
 
+TEST_F(Validate, ChecksWhatRanksDo) {
+  EXPECT_THAT(refused([](RenderJob& j) { j.num_gpus_dit = 0; }), HasSubstr("--num_gpus_dit"));
+  EXPECT_THAT(refused([](RenderJob& j) { j.timeout = 0; }), HasSubstr("--timeout"));
+  EXPECT_THAT(refused([](RenderJob& j) { j.split = "tokens"; }),
+              HasSubstr("There is: auto, timestep, layers"));
+  EXPECT_THAT(refused([](RenderJob& j) { j.shard = "true"; }), HasSubstr("--shard"));
+  EXPECT_THAT(refused([](RenderJob& j) {
+                j.enable_vae_parallel = true;
+                j.decoder = "stream";
+              }),
+              HasSubstr("--enable_vae_parallel and --decoder stream contradict"));
+  EXPECT_THAT(warned([](RenderJob& j) {
+                j.enable_vae_parallel = true;
+                j.decoder = "rank";
+                j.num_gpus_dit = 4;
+              }),
+              IsEmpty());
+}
+
 TEST_F(Validate, WantsAMaskForEverySpeaker) {
   const auto second = folder_.write("b.wav"), mask1 = folder_.write("m1.png"),
              mask2 = folder_.write("m2.png");

@@ -53,6 +53,10 @@ RenderJob full_job() {
   job.offload_kv_cache = true;
   job.num_gpus_dit = 4;
   job.enable_vae_parallel = true;
+  job.decoder = "rank";
+  job.split = "layers";
+  job.shard = "off";
+  job.timeout = 20;
   return job;
 }
 
@@ -62,7 +66,7 @@ TEST(Yaml, RoundTripsEveryField) {
   // Fields left at their default would prove nothing.
   const auto content = differing_fields(job, RenderJob{}, Identity::kContent);
   const auto run = differing_fields(job, RenderJob{}, Identity::kRun);
-  EXPECT_EQ(content.size() + run.size(), 33u);
+  EXPECT_EQ(content.size() + run.size(), 37u);
   const std::string text = to_yaml(job);
   const RenderJob back = from_yaml(folder.write("job.yaml", text));
   EXPECT_EQ(back, job) << text;
@@ -137,7 +141,11 @@ TEST(DifferingFields, AreSortedByWhatTheyMeanForARun) {
   b.trace = "t";
   EXPECT_THAT(differing_fields(a, b, Identity::kContent), ElementsAre("crf"));
   EXPECT_THAT(differing_fields(a, b, Identity::kGrows), ElementsAre("num_clip"));
-  EXPECT_THAT(differing_fields(a, b, Identity::kRun), ElementsAre("trace"));
+  b.num_gpus_dit = 4;
+  b.split = "layers";
+  b.timeout = 20;
+  EXPECT_THAT(differing_fields(a, b, Identity::kRun),
+              ElementsAre("num_gpus_dit", "split", "timeout", "trace"));
   EXPECT_THAT(differing_fields(a, a, Identity::kContent), IsEmpty());
 }
 

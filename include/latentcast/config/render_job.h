@@ -51,9 +51,15 @@ struct RenderJob {
   int crf = 18;
 
   // How it is computed
-  std::string device = "auto";  ///< auto, cpu or cuda
-  std::string dtype = "auto";   ///< auto, float32 or bf16
-  int threads = 0;              ///< 0: chosen by choose_unset()
+  std::string device = "auto";       ///< auto, cpu or cuda
+  std::string dtype = "auto";        ///< auto, float32 or bf16
+  int threads = 0;                   ///< 0: chosen by choose_unset()
+  std::optional<int> num_gpus_dit;   ///< stages; see layout_request()
+  bool enable_vae_parallel = false;  ///< the public way to say decoder = rank
+  std::string decoder = "auto";      ///< auto, rank or stream
+  std::string split = "auto";        ///< auto, timestep or layers
+  std::string shard = "auto";        ///< auto, on or off
+  int timeout = 300;                 ///< seconds without progress after which a rank is given up
   std::filesystem::path trace;
   std::optional<int> trace_blocks;
   std::filesystem::path trace_inputs;
@@ -61,8 +67,6 @@ struct RenderJob {
   // Accepted for the sake of existing command lines; a notice says what becomes of them in this version
   bool fp8 = false;
   bool offload_kv_cache = false;
-  std::optional<int> num_gpus_dit;
-  bool enable_vae_parallel = false;
 
   bool operator==(const RenderJob&) const = default;
 };

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "latentcast/pipeline/layout.h"
+
+namespace latentcast {
+
+/// What a stage does in one tick.
+struct ScheduleItem {
+  enum class Kind { kCondition, kBlock };
+  Kind kind = Kind::kBlock;
+  int64_t clip = 0;
+  int64_t block = 0;  ///< within the clip; blocks only
+  Range timesteps;    ///< of the block in this tick; by layers one at a time
+  int64_t tick = 0;
+
+  bool operator==(const ScheduleItem&) const = default;
+};
+
+/// The shape of a render, as far as the schedule needs it.
+struct ScheduleShape {
+  int64_t clips = 1, blocks_per_clip = 4, timesteps = 4;
+  int64_t blocks_in_last_clip = 4;  ///< the last clip may end early, with the sound
+};
+
+/// Lays a render's work out in ticks, a pure function of layout and shape. Every input of an item is made in
+/// an earlier tick:
+/// - by timestep, a block enters stage s one tick after it left stage s − 1;
+/// - by layers, (block, timestep) enters stage s one tick after stage s − 1, and the first stage starts it
+/// only after the
+///   last stage has finished (block, timestep − 1); as many blocks are under way as there are stages;
+/// - the condition pass of clip 0 comes first on every stage (by layers one tick after the stage before);
+/// that of clip 1
+///   comes after the last tick of block 0, after the stage's last item of clip 0 and before its first of clip
+///   1;
+/// - every stage runs (block, timestep) after (block − 1, timestep).
+/// Items come out clip by clip, so that a render of any length needs no list of all. Where they don't fill
+/// the ticks (by layers, blocks a clip no multiple of the stages) the next clip's items lie in the ticks
+/// between.
+class Schedule {
+ public:
+  Schedule(const RankLayout& layout, const ScheduleShape& shape);
+
+  /// The next clip's items, its condition pass included, in the order of their ticks: [stage][item]. Throws
+  /// InternalError after the last clip.
+  std::vector<std::vector<ScheduleItem>> next_clip();
+
+  /// Ticks used so far.
+  int64_t ticks() const { return ticks_; }
+
+ private:
+  ScheduleItem block_item(int64_t block, int64_t tick, Range timesteps) const;
+  int64_t blocks_of_clip() const;
+  void add_conditions(std::vector<std::vector<ScheduleItem>>& items);
+  void add_block_by_timestep(int64_t block, std::vector<std::vector<ScheduleItem>>& items);
+  void add_block_by_layers(int64_t block, std::vector<std::vector<ScheduleItem>>& items);
+
+  RankLayout layout_;
+  ScheduleShape shape_;
+  int64_t clip_ = 0, ticks_ = 0;
+  /// First tick without work: by timestep of each stage; by layers on the first stage of each lane. A block
+  /// keeps its lane, every stages-th tick of the first stage, until it is done.
+  std::vector<int64_t> free_from_;
+  int64_t first_block_done_ = 0;  ///< tick in which the last stage finished block 0
+};
+
+/// One stage's way through a schedule, tick by tick. By layers items of a clip and of those after it
+/// alternate; here they are in the order of their ticks.
+///   for (StageWalk walk(layout, shape, stage); !walk.over(); walk.advance()) run(walk.item());
+class StageWalk {
+ public:
+  StageWalk(const RankLayout& layout, const ScheduleShape& shape, int stage);
+
+  int64_t tick() const { return tick_; }
+  /// What the stage does in this tick; nullopt: nothing.
+  std::optional<ScheduleItem> item() const;
+  /// Whether every stage has done everything: the same tick on all of them.
+  bool over() const;
+  void advance();
+
+ private:
+  void pull();
+  int64_t next_clip_tick() const;
+
+  Schedule schedule_;
+  size_t stage_;
+  int64_t clips_left_;
+  int64_t tick_ = 0;
+  std::map<int64_t, ScheduleItem> ahead_;  ///< by tick
+  int64_t next_clip_tick_ = 0;             ///< in which the stage begins the first clip that is not in ahead_
+};
+
+/// A picture of the first ticks: a row a stage and one for the decoder, a column a tick. C0 is the condition
+/// pass of clip 0, 1.3 block 3 of clip 1 (1.3:2 its timestep 2, by layers), a dot a tick without work.
+std::string draw_schedule(const RankLayout& layout, const ScheduleShape& shape, int64_t ticks);
+
+}  // namespace latentcast

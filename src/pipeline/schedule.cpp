@@ -1,0 +1,139 @@
+#include "latentcast/pipeline/schedule.h"
+
+#include <algorithm>
+
+#include "latentcast/error.h"
+
+namespace latentcast {
+namespace {
+
+using Kind = ScheduleItem::Kind;
+using ItemsOfStages = std::vector<std::vector<ScheduleItem>>;
+
+constexpr int64_t kLastConditionClip = 1;
+
+// By layers every item goes from stage to stage, one a tick, so the first stage's ticks are all there is to
+// decide.
+void add_to_all_stages(ScheduleItem item, ItemsOfStages& items) {
+  for (auto& stage : items) {
+    stage.push_back(item);
+    ++item.tick;
+  }
+}
+
+}  // namespace
+
+Schedule::Schedule(const RankLayout& layout, const ScheduleShape& shape)
+    : layout_(layout), shape_(shape), free_from_(layout.stages.size(), 0) {
+  const bool last_fits = shape.blocks_in_last_clip >= 1 && shape.blocks_in_last_clip <= shape.blocks_per_clip;
+  if (layout.stages.empty() || shape.clips < 1 || shape.timesteps < 1 || !last_fits) {
+    throw InternalError(
+        "A schedule needs stages, clips, timesteps and 1 to blocks_per_clip blocks in each clip.");
+  }
+  if (layout.stages.back().timesteps.end != shape.timesteps) {
+    throw InternalError("The layout is for another number of timesteps than the schedule.");
+  }
+}
+
+int64_t Schedule::blocks_of_clip() const {
+  return clip_ + 1 == shape_.clips ? shape_.blocks_in_last_clip : shape_.blocks_per_clip;
+}
+
+ScheduleItem Schedule::block_item(int64_t block, int64_t tick, Range timesteps) const {
+  return {Kind::kBlock, clip_, block, timesteps, tick};
+}
+
+ItemsOfStages Schedule::next_clip() {
+  if (clip_ >= shape_.clips) throw InternalError("The schedule has no further clip.");
+  ItemsOfStages items(layout_.stages.size());
+  if (clip_ <= kLastConditionClip) add_conditions(items);
+  for (int64_t block = 0; block < blocks_of_clip(); ++block) {
+    layout_.split == Split::kTimestep ? add_block_by_timestep(block, items)
+                                      : add_block_by_layers(block, items);
+    if (clip_ == 0 && block == 0) first_block_done_ = items.back().back().tick;
+  }
+  for (const auto& stage : items) {
+    for (const ScheduleItem& item : stage) ticks_ = std::max(ticks_, item.tick + 1);
+  }
+  // A stage's blocks alternate by layers, and were added one after the other.
+  for (auto& stage : items) {
+    std::sort(stage.begin(), stage.end(), [](const auto& a, const auto& b) { return a.tick < b.tick; });
+  }
+  ++clip_;
+  return items;
+}
+
+void Schedule::add_conditions(ItemsOfStages& items) {
+  const int64_t earliest = clip_ == 0 ? 0 : first_block_done_ + 1;
+  const ScheduleItem condition{Kind::kCondition, clip_, 0, {}, earliest};
+  if (layout_.split == Split::kTimestep) {
+    for (size_t stage = 0; stage < items.size(); ++stage) {
+      items[stage].push_back(condition);
+      items[stage].back().tick = std::max(earliest, free_from_[stage]);
+      free_from_[stage] = items[stage].back().tick + 1;
+    }
+    return;
+  }
+  const auto lanes = static_cast<int64_t>(free_from_.size());
+  ScheduleItem first = condition;
+  // The lane that is free last had the first stage's last item one round earlier.
+  if (clip_ > 0) {
+    first.tick = std::max(earliest, *std::max_element(free_from_.begin(), free_from_.end()) - lanes + 1);
+  }
+  add_to_all_stages(first, items);
+  for (int64_t lane = 0; lane < lanes; ++lane) free_from_[static_cast<size_t>(lane)] = first.tick + 1 + lane;
+}
+
+void Schedule::add_block_by_timestep(int64_t block, ItemsOfStages& items) {
+  int64_t tick = 0;
+  for (size_t stage = 0; stage < items.size(); ++stage) {
+    tick = std::max(tick, free_from_[stage]);
+    items[stage].push_back(block_item(block, tick, layout_.stages[stage].timesteps));
+    free_from_[stage] = ++tick;
+  }
+}
+
+void Schedule::add_block_by_layers(int64_t block, ItemsOfStages& items) {
+  const auto lanes = static_cast<int64_t>(free_from_.size());
+  int64_t& lane = *std::min_element(free_from_.begin(), free_from_.end());
+  for (int64_t timestep = 0; timestep < shape_.timesteps; ++timestep) {
+    add_to_all_stages(block_item(block, lane, {timestep, timestep + 1}), items);
+    lane += lanes;
+  }
+}
+
+StageWalk::StageWalk(const RankLayout& layout, const ScheduleShape& shape, int stage)
+    : schedule_(layout, shape), stage_(static_cast<size_t>(stage)), clips_left_(shape.clips) {
+  if (stage < 0 || stage_ >= layout.stages.size()) throw InternalError("The layout has no such stage.");
+  next_clip_tick_ = next_clip_tick();
+  pull();
+}
+
+std::optional<ScheduleItem> StageWalk::item() const {
+  const auto found = ahead_.find(tick_);
+  return found == ahead_.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool StageWalk::over() const { return clips_left_ == 0 && tick_ >= schedule_.ticks(); }
+
+void StageWalk::advance() {
+  ahead_.erase(tick_++);
+  pull();
+}
+
+// Takes the clips that the stage begins now.
+void StageWalk::pull() {
+  while (clips_left_ > 0 && next_clip_tick_ <= tick_) {
+    const ItemsOfStages items = schedule_.next_clip();
+    for (const ScheduleItem& item : items[stage_]) ahead_.emplace(item.tick, item);
+    --clips_left_;
+    if (clips_left_ > 0) next_clip_tick_ = next_clip_tick();
+  }
+}
+
+int64_t StageWalk::next_clip_tick() const {
+  Schedule ahead = schedule_;
+  return ahead.next_clip()[stage_].front().tick;
+}
+
+}  // namespace latentcast
