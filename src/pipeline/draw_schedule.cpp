@@ -57,13 +57,13 @@ class Picture {
 
 std::string stage_label(const RankLayout& layout, size_t stage) {
   const StagePlan& plan = layout.stages[stage];
-  return "rank " + std::to_string(plan.rank) + ", " +
+  return std::string("rank ") + std::to_string(plan.rank) + ", " +
          (layout.split == Split::kTimestep ? range_text("timestep", plan.timesteps)
                                            : range_text("layer", plan.layers));
 }
 
 std::string decoder_label(const RankLayout& layout) {
-  return "rank " + std::to_string(layout.decoder_rank) + ", decoder" +
+  return std::string("rank ") + std::to_string(layout.decoder_rank) + ", decoder" +
          (layout.decoder == DecoderPlace::kStream ? " (stream)" : "");
 }
 
@@ -79,10 +79,8 @@ std::string draw_schedule(const RankLayout& layout, const ScheduleShape& shape, 
   picture.label(stages + 1, decoder_label(layout));
 
   for (size_t stage = 0; stage < stages; ++stage) {
-    for (StageWalk walk(layout, shape, static_cast<int>(stage)); !walk.over() && walk.tick() < ticks;
-         walk.advance()) {
-      const auto item = walk.item();
-      if (!item) continue;
+    StageWalk walk(layout, shape, static_cast<int>(stage));
+    for (auto item = walk.next(); item && item->tick < ticks; item = walk.next()) {
       picture.set(stage + 1, item->tick, item_text(*item, layout.split));
       const bool finished = stage + 1 == stages && item->kind == ScheduleItem::Kind::kBlock &&
                             item->timesteps.end == shape.timesteps;

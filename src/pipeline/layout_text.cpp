@@ -86,7 +86,7 @@ std::string layout_json(const RankLayout& layout) {
   }
   json["decoder"] = {{"place", layout.decoder == DecoderPlace::kRank ? "rank" : "stream"},
                      {"rank", layout.decoder_rank}};
-  return json.dump(2) + "\n";
+  return json.dump(2);
 }
 
 }  // namespace latentcast

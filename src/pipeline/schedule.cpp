@@ -106,29 +106,19 @@ StageWalk::StageWalk(const RankLayout& layout, const ScheduleShape& shape, int s
     : schedule_(layout, shape), stage_(static_cast<size_t>(stage)), clips_left_(shape.clips) {
   if (stage < 0 || stage_ >= layout.stages.size()) throw InternalError("The layout has no such stage.");
   next_clip_tick_ = next_clip_tick();
-  pull();
 }
 
-std::optional<ScheduleItem> StageWalk::item() const {
-  const auto found = ahead_.find(tick_);
-  return found == ahead_.end() ? std::nullopt : std::optional(found->second);
+std::optional<ScheduleItem> StageWalk::next() {
+  while (clips_left_ > 0 && (ahead_.empty() || next_clip_tick_ < ahead_.begin()->first)) pull();
+  if (ahead_.empty()) return std::nullopt;
+  return ahead_.extract(ahead_.begin()).mapped();
 }
 
-bool StageWalk::over() const { return clips_left_ == 0 && tick_ >= schedule_.ticks(); }
-
-void StageWalk::advance() {
-  ahead_.erase(tick_++);
-  pull();
-}
-
-// Takes the clips that the stage begins now.
 void StageWalk::pull() {
-  while (clips_left_ > 0 && next_clip_tick_ <= tick_) {
-    const ItemsOfStages items = schedule_.next_clip();
-    for (const ScheduleItem& item : items[stage_]) ahead_.emplace(item.tick, item);
-    --clips_left_;
-    if (clips_left_ > 0) next_clip_tick_ = next_clip_tick();
-  }
+  const ItemsOfStages items = schedule_.next_clip();
+  for (const ScheduleItem& item : items[stage_]) ahead_.emplace(item.tick, item);
+  --clips_left_;
+  if (clips_left_ > 0) next_clip_tick_ = next_clip_tick();
 }
 
 int64_t StageWalk::next_clip_tick() const {

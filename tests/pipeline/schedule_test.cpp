@@ -1,6 +1,9 @@
 #include "latentcast/pipeline/schedule.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 #include <tuple>
@@ -238,13 +241,8 @@ TEST(Schedule, TheWalkHasTheSameItemsInTheOrderOfTicks) {
     for (size_t stage = 0; stage < w.stages; ++stage) {
       std::vector<ScheduleItem> walked;
       StageWalk walk(layout, shape, static_cast<int>(stage));
-      for (; !walk.over(); walk.advance()) {
-        const auto item = walk.item();
-        if (!item) continue;
-        EXPECT_EQ(item->tick, walk.tick());
-        walked.push_back(*item);
-      }
-      EXPECT_EQ(walk.tick(), w.ticks) << "all stages end in the same tick";
+      while (const auto item = walk.next()) walked.push_back(*item);
+      EXPECT_EQ(walk.ticks(), w.ticks);
       EXPECT_EQ(walked, w.items[stage]) << named(w);
     }
   });
@@ -311,6 +309,26 @@ rank 0, layers 0-19       C0    0.0:0 0.1:0 0.0:1 0.1:1 0.2:0 .     0.2:1 C1    
 rank 1, layers 20-39      .     C0    0.0:0 0.1:0 0.0:1 0.1:1 0.2:0 .     0.2:1 C1    1.0:0 1.1:0 1.0:1 1.1:1 1.2:0 2.0:0 1.2:1 2.0:1
 rank 1, decoder (stream)  .     .     .     .     .     0.0   0.1   .     .     0.2   .     .     .     1.0   1.1   .     .     1.2
 )");
+}
+
+std::string picture(Split split, int world_size, const ScheduleShape& shape, int64_t ticks) {
+  LayoutRequest request;
+  request.world_size = world_size;
+  request.split = split;
+  return draw_schedule(make_layout(request), shape, ticks);
+}
+
+TEST(RanksPage, HasThePicturesThatAreDrawn) {
+  const char* data = std::getenv("LATENTCAST_TEST_DATA");
+  ASSERT_TRUE(data) << "run the tests through ctest";
+  std::ifstream in(std::string(data) + "/../../docs/ranks.md");
+  const std::string page(std::istreambuf_iterator<char>(in), {});
+  const ScheduleShape shape{3, 4, 4, 4};
+  for (int ranks = 1; ranks <= 5; ++ranks) {
+    EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kTimestep, ranks, shape, 14)));
+  }
+  EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kLayers, 2, shape, 12)));
+  EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kLayers, 3, shape, 16)));
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ double block_period(const RankLayout& layout);
 std::string layout_table(const RankLayout& layout, const std::vector<std::string>& hosts,
                          const std::vector<std::string>& devices);
 
-/// The layout as it is written to layout.json and report.json.
+/// The layout as it is written to layout.json and report.json; no newline at its end.
 std::string layout_json(const RankLayout& layout);
 
 }  // namespace latentcast

@@ -69,19 +69,17 @@ class Schedule {
   int64_t first_block_done_ = 0;  ///< tick in which the last stage finished block 0
 };
 
-/// One stage's way through a schedule, tick by tick. By layers items of a clip and of those after it
-/// alternate; here they are in the order of their ticks.
-///   for (StageWalk walk(layout, shape, stage); !walk.over(); walk.advance()) run(walk.item());
+/// One stage's items in the order of their ticks, whatever clip they belong to. Holds the clips under way
+/// only.
 class StageWalk {
  public:
+  /// Throws InternalError if the layout has no such stage.
   StageWalk(const RankLayout& layout, const ScheduleShape& shape, int stage);
 
-  int64_t tick() const { return tick_; }
-  /// What the stage does in this tick; nullopt: nothing.
-  std::optional<ScheduleItem> item() const;
-  /// Whether every stage has done everything: the same tick on all of them.
-  bool over() const;
-  void advance();
+  /// The next item; nullopt after the last one.
+  std::optional<ScheduleItem> next();
+  /// Ticks of the whole render, all stages; only known after the last item.
+  int64_t ticks() const { return schedule_.ticks(); }
 
  private:
   void pull();
@@ -90,9 +88,8 @@ class StageWalk {
   Schedule schedule_;
   size_t stage_;
   int64_t clips_left_;
-  int64_t tick_ = 0;
+  int64_t next_clip_tick_;                 ///< in which the stage begins the first clip that is not in ahead_
   std::map<int64_t, ScheduleItem> ahead_;  ///< by tick
-  int64_t next_clip_tick_ = 0;             ///< in which the stage begins the first clip that is not in ahead_
 };
 
 /// A picture of the first ticks: a row a stage and one for the decoder, a column a tick. C0 is the condition
