@@ -14,6 +14,8 @@ namespace latentcast {
 namespace {
 
 constexpr std::string_view kWeight = ".weight";
+/// Of a LoRA's change, computed before they are added: few, for they are in float32 beside the weights.
+constexpr int64_t kBlocksAtOnce = 8;
 
 bool allowed(std::string_view name, const std::vector<std::string>& patterns) {
   return std::any_of(patterns.begin(), patterns.end(), [&](std::string_view pattern) {
@@ -65,8 +67,7 @@ const TensorView& CheckpointSource::view(const std::string& full_name) const {
   return *found;
 }
 
-at::Tensor CheckpointSource::take_as(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
-  const std::string full_name = prefix_ + name;
+const TensorView& CheckpointSource::use(const std::string& full_name, at::IntArrayRef shape) {
   const TensorView& found = view(full_name);
   if (shape != at::IntArrayRef(found.shape)) {
     throw InputError("tensor " + quote_name(full_name) + " in '" + found.file + "' has shape " +
@@ -74,15 +75,49 @@ at::Tensor CheckpointSource::take_as(const std::string& name, at::IntArrayRef sh
                      ". Check that config and weights belong together.");
   }
   used_.insert(full_name);
-  const bool weight = full_name.ends_with(kWeight);
-  const std::string target = weight ? full_name.substr(0, full_name.size() - kWeight.size()) : full_name;
-  if (!weight || lora_ == nullptr || !lora_->has(target)) {
-    return load_tensor(found, full_name, dtype, device_, archive_);
-  }
-  at::Tensor changed = lora_->delta(target, shape, device_);
+  if (const auto target = lora_target(full_name)) lora_used_.insert(*target);
+  return found;
+}
+
+std::optional<std::string> CheckpointSource::lora_target(const std::string& full_name) const {
+  if (lora_ == nullptr || !full_name.ends_with(kWeight)) return std::nullopt;
+  std::string target = full_name.substr(0, full_name.size() - kWeight.size());
+  return lora_->has(target) ? std::optional(std::move(target)) : std::nullopt;
+}
+
+at::Tensor CheckpointSource::take_as(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+  const std::string full_name = prefix_ + name;
+  const TensorView& found = use(full_name, shape);
+  const auto target = lora_target(full_name);
+  if (!target) return load_tensor(found, full_name, dtype, device_, archive_);
+  at::Tensor changed = lora_->delta(*target, shape, device_);
   changed.add_(load_tensor(found, full_name, at::kFloat, device_, archive_));
-  lora_used_.insert(target);
+  archive_->release(found.bytes);
   return changed.to(dtype);
+}
+
+void CheckpointSource::copy_range(const std::string& name, at::IntArrayRef shape, int64_t first,
+                                  const at::Tensor& to) {
+  const std::string full_name = prefix_ + name;
+  const TensorView& found = use(full_name, shape);
+  const int64_t last = first + to.numel();
+  if (first < 0 || last > c10::multiply_integers(shape)) {
+    throw InternalError("a range beyond the end of tensor " + quote_name(full_name) + " was asked for");
+  }
+  const auto target = lora_target(full_name);
+  if (!target) return copy_elements(found, full_name, first, to, *archive_);
+  const int64_t block_size = LoraAdapter::kBlockRows * c10::size_from_dim_(1, shape);
+  for (int64_t begin = first, end = 0; begin < last; begin = end) {
+    const int64_t block = begin / block_size, blocks_begin = block * block_size;
+    end = std::min(last, blocks_begin + kBlocksAtOnce * block_size);
+    const int64_t blocks_end = (end + block_size - 1) / block_size;
+    const at::Tensor changed = lora_->delta_rows(*target, shape, block, blocks_end, device_)
+                                   .flatten()
+                                   .narrow(0, begin - blocks_begin, end - begin);
+    const at::Tensor base = at::empty({end - begin}, changed.options());
+    copy_elements(found, full_name, begin, base, *archive_);
+    to.narrow(0, begin - first, end - begin).copy_(changed.add_(base));
+  }
 }
 
 void CheckpointSource::finish(const std::vector<std::string>& unused_allowed) const {

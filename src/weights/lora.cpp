@@ -1,5 +1,6 @@
 #include "latentcast/weights/lora.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
@@ -118,20 +119,43 @@ std::vector<std::string> LoraAdapter::targets() const {
 
 bool LoraAdapter::has(std::string_view target) const { return pairs_.contains(target); }
 
-at::Tensor LoraAdapter::delta(const std::string& target, at::IntArrayRef shape, at::Device device) const {
+const LoraAdapter::Pair& LoraAdapter::pair_of(const std::string& target, at::IntArrayRef shape) const {
   const auto it = pairs_.find(target);
   if (it == pairs_.end()) throw InternalError("no LoRA of " + quote_name(target) + " in '" + file() + "'");
   const Pair& pair = it->second;
-  if (shape != at::IntArrayRef({pair.b->shape[0], pair.a->shape[1]})) {
+  const std::array<int64_t, 2> own = {pair.b->shape[0], pair.a->shape[1]};
+  if (shape != at::IntArrayRef(own)) {
     throw InputError("the LoRA of " + quote_name(target) + " in '" + file() + "' changes a weight of shape " +
-                     shape_text(std::array<int64_t, 2>{pair.b->shape[0], pair.a->shape[1]}) +
-                     ", the weight has " + shape_text(shape) + ". It belongs to another model.");
+                     shape_text(own) + ", the weight has " + shape_text(shape) +
+                     ". It belongs to another model.");
   }
+  return pair;
+}
+
+at::Tensor LoraAdapter::delta(const std::string& target, at::IntArrayRef shape, at::Device device) const {
+  const int64_t rows = pair_of(target, shape).b->shape[0];
+  return delta_rows(target, shape, 0, (rows + kBlockRows - 1) / kBlockRows, device);
+}
+
+at::Tensor LoraAdapter::delta_rows(const std::string& target, at::IntArrayRef shape, int64_t first_block,
+                                   int64_t last_block, at::Device device) const {
+  const Pair& pair = pair_of(target, shape);
+  const int64_t begin = first_block * kBlockRows, end = std::min(last_block * kBlockRows, shape[0]);
+  if (begin < 0 || begin > end) throw InternalError("no such rows in the LoRA of " + quote_name(target));
+  at::Tensor rows = at::empty({end - begin, shape[1]}, at::TensorOptions().dtype(at::kFloat).device(device));
+  if (device.is_meta()) return rows;
   const auto rank = static_cast<double>(pair.a->shape[0]);
   const double scale = pair.alpha.value_or(rank / 2) / rank;
   const at::Tensor a = load_tensor(*pair.a, target + ".lora_A", at::kFloat, device, archive_);
   const at::Tensor b = load_tensor(*pair.b, target + ".lora_B", at::kFloat, device, archive_);
-  return at::mm(b, a).mul_(scale);
+  for (int64_t row = begin; row < end; row += kBlockRows) {
+    const int64_t count = std::min(kBlockRows, end - row);
+    // Not multiplied into its place: the product has the same address modulo alignment wherever the rows go.
+    rows.narrow(0, row - begin, count).copy_(at::mm(b.narrow(0, row, count), a).mul_(scale));
+  }
+  archive_->release(pair.a->bytes);
+  archive_->release(pair.b->bytes);
+  return rows;
 }
 
 }  // namespace latentcast

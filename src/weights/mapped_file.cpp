@@ -1,7 +1,10 @@
 #include "latentcast/weights/mapped_file.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <functional>
 #include <utility>
 
 #include <fcntl.h>
@@ -28,6 +31,9 @@ class Descriptor {
   int fd_;
 };
 
+/// Looking at one page makes the system map those around it too, up to this boundary.
+constexpr uintptr_t kMappedAround = 64 * 1024;
+
 std::string why(int error) { return std::strerror(error); }
 
 }  // namespace
@@ -53,6 +59,24 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+bool MappedFile::holds(std::span<const std::byte> bytes) const {
+  const std::less_equal<> before;  // also orders pointers into different objects
+  return before(bytes_.data(), bytes.data()) &&
+         before(bytes.data() + bytes.size(), bytes_.data() + bytes_.size());
+}
+
+void MappedFile::release(std::span<const std::byte> bytes) const {
+  if (bytes.empty()) return;
+  // The mapping begins at a page, its last page reaches beyond the file's end.
+  const auto start = reinterpret_cast<uintptr_t>(bytes_.data());
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.data()) / kMappedAround * kMappedAround;
+  const auto end = (reinterpret_cast<uintptr_t>(bytes.data() + bytes.size()) + kMappedAround - 1) /
+                   kMappedAround * kMappedAround;
+  const uintptr_t first = std::max(begin, start), last = std::min(end, start + bytes_.size());
+  // Nothing is lost if the system refuses: the mapping is never written to.
+  ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

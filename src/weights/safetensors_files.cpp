@@ -52,7 +52,7 @@ std::map<std::string, std::string> read_weight_map(const std::string& index) {
 TensorArchive open_safetensors(const std::string& path) {
   auto file = std::make_shared<const MappedFile>(path);
   TensorArchive archive = parse_safetensors(file->bytes(), path);
-  archive.own(std::move(file));
+  archive.own_mapping(std::move(file));
   return archive;
 }
 

@@ -1,5 +1,6 @@
 #include "weights/tensor_bytes.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -16,12 +17,15 @@ namespace {
 /// What LibTorch gives its own CPU tensors; kernels may round differently on other addresses.
 constexpr uintptr_t kAlignment = 64;
 
-/// Has the system read a mapped tensor in large pieces, instead of page by page as it is touched.
-void read_ahead(const TensorView& view) {
+/// Elements that are copied between two releases of pages.
+constexpr int64_t kPiece = int64_t{4} << 20;
+
+/// Has the system read mapped bytes in large pieces, instead of page by page as it is touched.
+void read_ahead(std::span<const std::byte> bytes) {
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<uintptr_t>(view.bytes.data()) / page * page;
-  const auto end = reinterpret_cast<uintptr_t>(view.bytes.data() + view.bytes.size());
-  if (!view.bytes.empty()) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.data()) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(bytes.data() + bytes.size());
+  if (!bytes.empty()) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
 }
 
 /// The bytes in their own type; on a CPU, and valid as long as `view`.
@@ -56,15 +60,35 @@ at::ScalarType weight_type(const TensorView& view, const std::string& name) {
 at::Tensor load_tensor(const TensorView& view, const std::string& name, at::ScalarType dtype,
                        at::Device device, const std::shared_ptr<const TensorArchive>& owner) {
   const at::ScalarType type = weight_type(view, name);
-  read_ahead(view);
+  if (device.is_meta()) return at::empty(view.shape, at::TensorOptions().dtype(dtype).device(device));
+  read_ahead(view.bytes);
   const bool aligned = reinterpret_cast<uintptr_t>(view.bytes.data()) % kAlignment == 0;
   if (device.is_cpu() && type == dtype && aligned && !view.bytes.empty()) {
     return at::from_blob(
         const_cast<std::byte*>(view.bytes.data()), view.shape, [owner](void*) {},
         at::TensorOptions().dtype(type));
   }
-  return stored(view, type)
-      .to(at::TensorOptions().dtype(dtype).device(device), /*non_blocking=*/false, /*copy=*/true);
+  at::Tensor copy =
+      stored(view, type)
+          .to(at::TensorOptions().dtype(dtype).device(device), /*non_blocking=*/false, /*copy=*/true);
+  owner->release(view.bytes);
+  return copy;
+}
+
+void copy_elements(const TensorView& view, const std::string& name, int64_t first, const at::Tensor& to,
+                   const TensorArchive& owner) {
+  const at::ScalarType type = weight_type(view, name);
+  const auto size = static_cast<int64_t>(dtype_size(view.dtype));
+  const auto bytes_of = [&](int64_t begin, int64_t count) {
+    return view.bytes.subspan(static_cast<size_t>(begin * size), static_cast<size_t>(count * size));
+  };
+  read_ahead(bytes_of(first, to.numel()));
+  for (int64_t done = 0; done < to.numel(); done += kPiece) {
+    const int64_t count = std::min(kPiece, to.numel() - done);
+    const TensorView piece{view.dtype, {count}, bytes_of(first + done, count), view.file};
+    to.narrow(0, done, count).copy_(stored(piece, type));
+    owner.release(piece.bytes);
+  }
 }
 
 }  // namespace latentcast

@@ -13,8 +13,15 @@ namespace latentcast {
 at::ScalarType weight_type(const TensorView& view, const std::string& name);
 
 /// The tensor on `device` in `dtype`. On a CPU it is the archive's memory itself where type and alignment
-/// allow, and then keeps `owner` alive.
+/// allow, and then keeps `owner` alive; else it is a copy, and the file's pages are released. On the meta
+/// device nothing is read.
 at::Tensor load_tensor(const TensorView& view, const std::string& name, at::ScalarType dtype,
                        at::Device device, const std::shared_ptr<const TensorArchive>& owner);
+
+/// Copies elements [first, first + to.numel()) of the tensor, counted row by row, to `to` (1-D, contiguous,
+/// of any device), rounded to its type as load_tensor() rounds. Reads no others and releases the file's pages
+/// piece by piece.
+void copy_elements(const TensorView& view, const std::string& name, int64_t first, const at::Tensor& to,
+                   const TensorArchive& owner);
 
 }  // namespace latentcast

@@ -5,6 +5,7 @@
 #include "weights/tensor_layout.h"
 
 #include "latentcast/error.h"
+#include "latentcast/weights/mapped_file.h"
 
 namespace latentcast {
 
@@ -49,11 +50,24 @@ void TensorArchive::add(std::string name, TensorView view) {
   }
 }
 
+void TensorArchive::own_mapping(std::shared_ptr<const MappedFile> file) {
+  mappings_.push_back(std::move(file));
+}
+
+void TensorArchive::release(std::span<const std::byte> bytes) const {
+  // Memory that only own() knows may be a copy, whose content the system would forget.
+  for (const auto& file : mappings_) {
+    if (file->holds(bytes)) file->release(bytes);
+  }
+}
+
 void TensorArchive::absorb(TensorArchive&& other) {
   for (auto& [name, view] : other.tensors_) add(name, std::move(view));
   for (auto& memory : other.owned_) own(std::move(memory));
+  for (auto& file : other.mappings_) own_mapping(std::move(file));
   other.tensors_.clear();
   other.owned_.clear();
+  other.mappings_.clear();
 }
 
 }  // namespace latentcast

@@ -158,7 +158,7 @@ TensorArchive parse_torch_archive(std::span<const std::byte> file, const std::st
 TensorArchive open_torch_archive(const std::string& path) {
   auto file = std::make_shared<const MappedFile>(path);
   TensorArchive archive = parse_torch_archive(file->bytes(), path);
-  archive.own(std::move(file));
+  archive.own_mapping(std::move(file));
   return archive;
 }
 
@@ -172,7 +172,7 @@ TensorArchive open_archive(const std::string& path) {
                      "' is neither a safetensors file nor one of torch.save. Download it again.");
   }
   TensorArchive archive = torch ? parse_torch_archive(bytes, path) : parse_safetensors(bytes, path);
-  archive.own(std::move(file));
+  archive.own_mapping(std::move(file));
   return archive;
 }
 

@@ -1,6 +1,8 @@
 #include "latentcast/weights/mapped_file.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "weights/weights_test_support.h"
 
@@ -40,6 +42,45 @@ TEST(MappedFile, RefusesAFileThatMayNotBeRead) {
   const std::string path = folder.write("secret", "abc");
   std::filesystem::permissions(path, std::filesystem::perms::none);
   EXPECT_THAT(input_error([&] { MappedFile{path}; }), HasSubstr("denied"));
+}
+
+/// Memory that the mapping of this file takes now, in KiB.
+size_t resident_kib(const std::string& path) {
+  std::ifstream maps("/proc/self/smaps");
+  size_t kib = 0;
+  bool ours = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.ends_with(path)) ours = true;
+    if (ours && line.starts_with("Rss:")) {
+      kib += std::stoul(line.substr(4));
+      ours = false;
+    }
+  }
+  return kib;
+}
+
+TEST(MappedFile, ReleasesMemoryThatStaysReadable) {
+  constexpr size_t kSize = 4 << 20;
+  const TemporaryFolder folder;
+  const MappedFile file(folder.write("large", std::string(kSize - 1, 'a') + "b"));
+  EXPECT_EQ(std::count(file.bytes().begin(), file.bytes().end(), std::byte{'a'}), kSize - 1);
+  EXPECT_EQ(resident_kib(file.path()), kSize / 1024);
+  file.release(file.bytes().subspan(kSize / 2));
+  EXPECT_LE(resident_kib(file.path()), kSize / 2048);
+  EXPECT_GE(resident_kib(file.path()), kSize / 2048 - 64) << "much more was released than asked for";
+  EXPECT_EQ(file.bytes().back(), std::byte{'b'});
+  file.release(file.bytes());
+  EXPECT_EQ(resident_kib(file.path()), 0U);
+  EXPECT_EQ(file.bytes().front(), std::byte{'a'});
+}
+
+TEST(MappedFile, KnowsItsBytes) {
+  const TemporaryFolder folder;
+  const MappedFile file(folder.write("a", "abc"));
+  EXPECT_TRUE(file.holds(file.bytes()));
+  EXPECT_TRUE(file.holds(file.bytes().subspan(1, 1)));
+  const std::vector<std::byte> elsewhere(3);
+  EXPECT_FALSE(file.holds(elsewhere));
 }
 
 }  // namespace

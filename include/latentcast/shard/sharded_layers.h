@@ -49,7 +49,7 @@ class ShardedLayers : public LayerProvider {
   /// Takes part in the gathers of a whole pass. Throws InternalError in the middle of a pass.
   void pass_without_compute();
 
-  const ShardCounters& counters() const { return counters_; }
+  ShardCounters counters() const;
 
  private:
   void read_part(CheckpointSource& source, int64_t layer);

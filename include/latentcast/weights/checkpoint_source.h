@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,17 +28,27 @@ class CheckpointSource : public TensorSource {
   at::Tensor take(const std::string& name, at::IntArrayRef shape) override;
   at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override;
 
+  /// Writes elements [first, first + to.numel()) of the tensor, counted row by row, to `to` (1-D, contiguous,
+  /// on the source's device): bit for bit what take() would give them in its type, LoRA included. Reads
+  /// nothing else of the tensor, and lets go of the file's pages. Throws InputError as take() does.
+  void copy_range(const std::string& name, at::IntArrayRef shape, int64_t first, const at::Tensor& to);
+
+  at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
+
   /// From now on `take("X.weight")` gives X.weight with its change, computed in float32 and rounded once.
   void set_lora(std::shared_ptr<const LoraAdapter> lora);
 
   /// Call when the network is built. Throws InputError if the file has tensors that were never taken and
   /// aren't allowed (names as in the file, prefix included; a trailing * stands for anything), or if a LoRA
-  /// pair wasn't used.
+  /// pair wasn't used. A rank that takes only some layers doesn't call it: open_checkpoint() has done so for all.
   void finish(const std::vector<std::string>& unused_allowed) const;
 
  private:
   at::Tensor take_as(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype);
   const TensorView& view(const std::string& full_name) const;
+  const TensorView& use(const std::string& full_name, at::IntArrayRef shape);
+  std::optional<std::string> lora_target(const std::string& full_name) const;
 
   std::shared_ptr<const TensorArchive> archive_;
   at::ScalarType dtype_;

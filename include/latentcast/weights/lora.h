@@ -28,8 +28,17 @@ class LoraAdapter {
   std::vector<std::string> targets() const;
   bool has(std::string_view target) const;
 
+  /// Rows that are always multiplied together: a product over other rows may round differently, so whoever
+  /// computes a part of a change, and whoever computes the whole, does it in these blocks, counted from row
+  /// 0.
+  static constexpr int64_t kBlockRows = 256;
+
   /// scale * B * A [out, in] in float32 on `device`. Throws InputError if its shape isn't `shape`.
   at::Tensor delta(const std::string& target, at::IntArrayRef shape, at::Device device) const;
+  /// The rows of delta() in blocks [first_block, last_block), bit for bit; the last block of all may be
+  /// shorter.
+  at::Tensor delta_rows(const std::string& target, at::IntArrayRef shape, int64_t first_block,
+                        int64_t last_block, at::Device device) const;
 
  private:
   struct Pair {
@@ -39,6 +48,7 @@ class LoraAdapter {
   };
   void collect(std::optional<double> given);
   void check(const std::string& target, const Pair& pair) const;
+  const Pair& pair_of(const std::string& target, at::IntArrayRef shape) const;
 
   std::shared_ptr<const TensorArchive> archive_;
   std::map<std::string, Pair, std::less<>> pairs_;

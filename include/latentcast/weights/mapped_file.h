@@ -21,6 +21,12 @@ class MappedFile {
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
 
+  /// Whether `bytes` lie in the mapping.
+  bool holds(std::span<const std::byte> bytes) const;
+  /// Gives the memory of these bytes, which lie in the mapping, and of some around them back to the system.
+  /// They stay readable: who looks at them again reads them from the file again.
+  void release(std::span<const std::byte> bytes) const;
+
  private:
   std::string path_;
   std::span<const std::byte> bytes_;

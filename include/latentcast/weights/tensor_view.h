@@ -11,6 +11,8 @@
 
 namespace latentcast {
 
+class MappedFile;
+
 enum class DType { kF64, kF32, kF16, kBF16, kF8E4M3, kI64, kI32, kI16, kI8, kU8, kBool };
 
 /// Bytes of one element.
@@ -43,12 +45,17 @@ class TensorArchive {
   /// Sorted.
   std::vector<std::string> names() const;
   size_t size() const { return tensors_.size(); }
+  /// Gives the memory of bytes that were read back to the system, if they lie in a mapped file; they stay
+  /// readable.
+  void release(std::span<const std::byte> bytes) const;
   const std::string& file() const { return file_; }
 
   /// For readers. Throws InputError if the name is taken.
   void add(std::string name, TensorView view);
   /// For readers: keeps what the views point into.
   void own(std::shared_ptr<const void> memory) { owned_.push_back(std::move(memory)); }
+  /// For readers: as own(), for a mapping that release() may act on.
+  void own_mapping(std::shared_ptr<const MappedFile> file);
   /// For readers: takes over another archive's tensors and memory.
   void absorb(TensorArchive&& other);
 
@@ -56,6 +63,7 @@ class TensorArchive {
   std::string file_;
   std::map<std::string, TensorView, std::less<>> tensors_;
   std::vector<std::shared_ptr<const void>> owned_;
+  std::vector<std::shared_ptr<const MappedFile>> mappings_;
 };
 
 }  // namespace latentcast

@@ -1,0 +1,93 @@
+#include "latentcast/shard/layer_layout.h"
+
+#include <map>
+#include <utility>
+
+#include <ATen/ATen.h>
+
+#include "latentcast/error.h"
+
+namespace latentcast {
+namespace {
+
+int64_t rounded_up(int64_t bytes, int64_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+
+/// Stands in for a checkpoint while take_dit_layer() says what it needs; gives tensors without contents.
+class LayoutRecorder : public TensorSource {
+ public:
+  explicit LayoutRecorder(at::ScalarType dtype) : dtype_(dtype) {}
+
+  bool has(const std::string&) const override { return true; }
+  std::vector<int64_t> shape(const std::string& name) const override {
+    throw InternalError("the shape of '" + name + "' isn't known while a layer is laid out");
+  }
+  at::Tensor take(const std::string& name, at::IntArrayRef shape) override {
+    return place(name, shape, dtype_);
+  }
+  at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override {
+    return place(name, shape, at::kFloat);
+  }
+
+  LayerLayout layout() && { return std::move(layout_); }
+
+ private:
+  at::Tensor place(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+    at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(dtype).device(at::kMeta));
+    const auto bytes = static_cast<int64_t>(tensor.nbytes());
+    layout_.tensors.push_back({name, shape.vec(), dtype, layout_.bytes, bytes});
+    layout_.bytes += rounded_up(bytes, kShardAlignment);
+    return tensor;
+  }
+
+  at::ScalarType dtype_;
+  LayerLayout layout_;
+};
+
+/// Gives views of a buffer by name.
+class BufferSource : public TensorSource {
+ public:
+  BufferSource(const LayerLayout& layout, const at::Tensor& buffer) : buffer_(buffer) {
+    for (const PlacedTensor& tensor : layout.tensors) places_.emplace(tensor.name, &tensor);
+  }
+
+  bool has(const std::string& name) const override { return places_.contains(name); }
+  std::vector<int64_t> shape(const std::string& name) const override { return place(name).shape; }
+  at::Tensor take(const std::string& name, at::IntArrayRef shape) override {
+    const PlacedTensor& tensor = place(name);
+    if (shape != at::IntArrayRef(tensor.shape)) {
+      throw InternalError("'" + name + "' was laid out in another shape");
+    }
+    return buffer_.narrow(0, tensor.offset, tensor.bytes).view(tensor.dtype).view(shape);
+  }
+  at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override { return take(name, shape); }
+
+ private:
+  const PlacedTensor& place(const std::string& name) const {
+    const auto found = places_.find(name);
+    if (found == places_.end()) throw InternalError("'" + name + "' isn't in the layer's buffer");
+    return *found->second;
+  }
+
+  const at::Tensor& buffer_;
+  std::map<std::string, const PlacedTensor*> places_;
+};
+
+}  // namespace
+
+int64_t LayerLayout::part_bytes(int parts) const {
+  return rounded_up(bytes, parts * kShardAlignment) / parts;
+}
+
+LayerLayout lay_out_layer(const DitConfig& config, int64_t layer, at::ScalarType dtype) {
+  LayoutRecorder recorder(dtype);
+  take_dit_layer(recorder, config, layer);
+  return std::move(recorder).layout();
+}
+
+DitLayerWeights view_layer(const LayerLayout& layout, const DitConfig& config, int64_t layer,
+                           const at::Tensor& buffer) {
+  BufferSource source(layout, buffer);
+  return take_dit_layer(source, config, layer);
+}
+
+}  // namespace latentcast

@@ -1,0 +1,131 @@
+#include "shard_checks.h"
+
+#include <map>
+#include <set>
+
+#include "layers_checkpoint.h"
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "latentcast/error.h"
+#include "latentcast/shard/sharded_layers.h"
+
+namespace latentcast::test {
+namespace {
+
+std::unique_ptr<ShardedLayers> shard(Communicator& world, const std::string& folder,
+                                     at::ScalarType dtype = at::kFloat, bool with_lora = false) {
+  CheckpointSource source = open_layers(folder, dtype, with_lora);
+  return std::make_unique<ShardedLayers>(source, small_layers(), world.split(0));
+}
+
+void walk(LayerProvider& layers) {
+  for (int64_t layer = 0; layer < small_layers().layers; ++layer) layers.acquire(layer);
+}
+
+}  // namespace
+
+void check_equal_bits(Communicator& world, const std::string& folder) {
+  const DitConfig config = small_layers();
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    for (const bool lora : {false, true}) {
+      CheckpointSource source = open_layers(folder, dtype, lora);
+      ResidentLayers whole(source, config);
+      const auto sharded = shard(world, folder, dtype, lora);
+      for (int pass = 0; pass < 2; ++pass) {
+        for (int64_t layer = 0; layer < config.layers; ++layer) {
+          EXPECT_EQ(difference(sharded->acquire(layer), whole.acquire(layer)), "")
+              << "layer " << layer << " in pass " << pass << " as " << dtype << (lora ? " with LoRA" : "");
+        }
+      }
+    }
+  }
+}
+
+void check_passes_without_compute(Communicator& world, const std::string& folder) {
+  const DitConfig config = small_layers();
+  constexpr int kPasses = 6;
+  CheckpointSource source = open_layers(folder, at::kFloat, false);
+  ResidentLayers whole(source, config);
+  const auto sharded = shard(world, folder);
+  for (int pass = 0; pass < kPasses; ++pass) {
+    // Rank r computes in the passes r, r + 1 and r + 2: filling and draining, as a pipeline does.
+    if (pass < world.rank() || pass > world.rank() + 2) {
+      sharded->pass_without_compute();
+      continue;
+    }
+    for (int64_t layer = 0; layer < config.layers; ++layer) {
+      EXPECT_EQ(difference(sharded->acquire(layer), whole.acquire(layer)), "") << layer << " in " << pass;
+    }
+  }
+  EXPECT_EQ(sharded->counters().layers_gathered, kPasses * config.layers);
+}
+
+void check_two_buffers(Communicator& world, const std::string& folder) {
+  const DitConfig config = small_layers();
+  const auto sharded = shard(world, folder);
+  std::set<const void*> storages;
+  const void* last = nullptr;
+  for (int pass = 0; pass < 3; ++pass) {
+    for (int64_t layer = 0; layer < config.layers; ++layer) {
+      const auto tensors = tensors_of(sharded->acquire(layer));
+      const void* const storage = tensors.front().storage().data();
+      for (const at::Tensor& tensor : tensors) EXPECT_EQ(tensor.storage().data(), storage);
+      EXPECT_NE(storage, last) << "the next layer is gathered over the one in use";
+      storages.insert(storage);
+      last = storage;
+    }
+  }
+  EXPECT_EQ(storages.size(), 2U);
+
+  int64_t layer_bytes = 0, largest = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    const int64_t whole = lay_out_layer(config, layer, at::kFloat).part_bytes(world.size()) * world.size();
+    layer_bytes += whole;
+    largest = std::max(largest, whole);
+  }
+  const ShardCounters counters = sharded->counters();
+  EXPECT_EQ(counters.layers_gathered, 3 * config.layers);
+  EXPECT_EQ(counters.share_bytes * world.size(), layer_bytes);
+  EXPECT_EQ(counters.resident_bytes, counters.share_bytes + 2 * largest);
+  // Layer 0 of the pass that doesn't come is under way.
+  const int64_t first = lay_out_layer(config, 0, at::kFloat).part_bytes(world.size());
+  EXPECT_EQ(counters.bytes_gathered, (world.size() - 1) * (3 * layer_bytes / world.size() + first));
+}
+
+void check_order(Communicator& world, const std::string& folder) {
+  const DitConfig config = small_layers();
+  CheckpointSource source = open_layers(folder, at::kFloat, false);
+  ResidentLayers whole(source, config);
+  const auto sharded = shard(world, folder);
+  EXPECT_THROW(sharded->acquire(1), InternalError) << "before anything is gathered";
+  EXPECT_EQ(difference(sharded->acquire(0), whole.acquire(0)), "");
+  for (const int64_t wrong : {int64_t{0}, int64_t{2}, int64_t{-1}, config.layers}) {
+    EXPECT_THROW(sharded->acquire(wrong), InternalError) << wrong;
+  }
+  EXPECT_THROW(sharded->pass_without_compute(), InternalError);
+  for (int64_t layer = 1; layer < config.layers; ++layer) {
+    EXPECT_EQ(difference(sharded->acquire(layer), whole.acquire(layer)), "");
+  }
+  EXPECT_THROW(sharded->acquire(config.layers), InternalError);
+  sharded->pass_without_compute();
+  EXPECT_EQ(difference(sharded->acquire(0), whole.acquire(0)), "");
+}
+
+void check_shares(Communicator& world, const std::string& folder) {
+  const DitConfig config = small_layers();
+  const auto sharded = shard(world, folder, at::kBFloat16);
+  walk(*sharded);
+  const at::Tensor own = at::full({1}, sharded->counters().share_bytes, at::kLong);
+  const at::Tensor all = at::empty({world.size()}, at::kLong);
+  world.all_gather(own, all);
+  EXPECT_TRUE(all.eq(own).all().item<bool>()) << "shares differ in size";
+  int64_t needed = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    needed += lay_out_layer(config, layer, at::kBFloat16).bytes;
+  }
+  EXPECT_GE(all.sum().item<int64_t>(), needed);
+  EXPECT_LT(all.sum().item<int64_t>(), needed + config.layers * world.size() * kShardAlignment);
+}
+
+}  // namespace latentcast::test
