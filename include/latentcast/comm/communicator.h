@@ -91,7 +91,8 @@ class MpiSession {
 
  private:
   World world_;
-  bool started_ = false;
+  bool started_ = false;               ///< by a launcher
+  bool ends_mpi_ = false;              ///< it was not up before
   std::unique_ptr<Communicator> own_;  ///< for gather_strings()
 };
 

@@ -1,0 +1,205 @@
+#include "nccl_communicator.h"
+
+#include <utility>
+
+#include "nccl_group.h"
+#include "tensor_check.h"
+#include "wait.h"
+#include <ATen/ATen.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "latentcast/error.h"
+
+namespace latentcast {
+namespace {
+
+class NcclTransfer final : public Transfer {
+ public:
+  NcclTransfer(std::shared_ptr<NcclGroup> group, const NcclLink& link, std::shared_ptr<CudaEvent> end)
+      : group_(std::move(group)), link_(link), end_(std::move(end)) {}
+
+  bool test() override {
+    link_.check();
+    return end_->done();
+  }
+  void finish() override {
+    link_.check();
+    end_->let_wait(c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(group_->device())));
+  }
+
+ private:
+  std::shared_ptr<NcclGroup> group_;  ///< owns the link
+  const NcclLink& link_;
+  std::shared_ptr<CudaEvent> end_;
+};
+
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(std::shared_ptr<NcclGroup> group, NcclStart start)
+      : group_(std::move(group)), cpu_(std::move(start.cpu)), deadline_(start.deadline) {}
+  ~NcclCommunicator() override {
+    const bool failing = std::uncaught_exceptions() > 0;
+    if (!ended_) {
+      end_group(group_, failing ? std::chrono::nanoseconds(0) : deadline_);
+    }
+  }
+  NcclCommunicator(const NcclCommunicator&) = delete;
+  NcclCommunicator& operator=(const NcclCommunicator&) = delete;
+
+  int rank() const override { return group_->rank(); }
+  int size() const override { return group_->size(); }
+
+  std::unique_ptr<Transfer> launch_send(const at::Tensor& tensor, int to) override;
+  std::unique_ptr<Transfer> launch_receive(const at::Tensor& tensor, int from) override;
+  std::unique_ptr<Transfer> launch_all_gather(const at::Tensor& part, const at::Tensor& all) override;
+  void broadcast(const at::Tensor& tensor, int root) override;
+  void barrier() override;
+  std::unique_ptr<Communicator> split(int color) override;
+
+  int64_t bytes_gathered() const override { return bytes_gathered_; }
+  int64_t bytes_sent() const override { return bytes_sent_; }
+
+ private:
+  /// Puts an operation of NCCL's on the link's stream, behind all that the current stream has been given so
+  /// far.
+  template <typename Enqueue>
+  std::unique_ptr<Transfer> launch(NcclLink& link, const Operation& operation,
+                                   const std::vector<at::Tensor>& tensors, const Enqueue& enqueue);
+  void check_device(const at::Tensor& tensor, const char* operation) const;
+  [[noreturn]] void fail(const std::string& message);
+
+  std::shared_ptr<NcclGroup> group_;
+  std::unique_ptr<Communicator> cpu_;
+  std::chrono::seconds deadline_;
+  int64_t bytes_gathered_ = 0, bytes_sent_ = 0;
+  bool ended_ = false;
+};
+
+template <typename Enqueue>
+std::unique_ptr<Transfer> NcclCommunicator::launch(NcclLink& link, const Operation& operation,
+                                                   const std::vector<at::Tensor>& tensors,
+                                                   const Enqueue& enqueue) {
+  const auto device = static_cast<c10::DeviceIndex>(group_->device());
+  const c10::cuda::CUDAGuard guard(device);
+  CudaEvent(c10::cuda::getCurrentCUDAStream(device)).let_wait(link.stream());
+  if (operation.bytes > 0) {
+    check_nccl(enqueue(), operation.name, link.comm());
+  }
+  auto end = std::make_shared<CudaEvent>(link.stream());
+  for (const at::Tensor& tensor : tensors) {
+    // Its memory may be given to others only when this stream is done with it.
+    c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(),
+                                                  c10::cuda::getStreamFromExternal(link.stream(), device));
+  }
+  group_->remember(operation, end);
+  return std::make_unique<NcclTransfer>(group_, link, std::move(end));
+}
+
+void NcclCommunicator::check_device(const at::Tensor& tensor, const char* operation) const {
+  check_tensor(tensor, at::kCUDA, operation);
+  if (tensor.device().index() != group_->device()) {
+    throw InternalError(std::string(operation) + " between ranks: the tensor is on GPU " +
+                        std::to_string(tensor.device().index()) + ", the communicator on GPU " +
+                        std::to_string(group_->device()));
+  }
+}
+
+void NcclCommunicator::fail(const std::string& message) {
+  ended_ = true;
+  end_group(group_, std::chrono::nanoseconds(0));
+  throw InternalError(message);
+}
+
+std::unique_ptr<Transfer> NcclCommunicator::launch_send(const at::Tensor& tensor, int to) {
+  check_device(tensor, "send");
+  check_peer(to, rank(), size(), "send");
+  bytes_sent_ += static_cast<int64_t>(tensor.nbytes());
+  NcclLink& link = group_->to(to);
+  return launch(link, {"send", static_cast<int64_t>(tensor.nbytes()), to}, {tensor}, [&] {
+    return ncclSend(tensor.data_ptr(), tensor.nbytes(), ncclUint8, 1, link.comm(), link.stream());
+  });
+}
+
+std::unique_ptr<Transfer> NcclCommunicator::launch_receive(const at::Tensor& tensor, int from) {
+  check_device(tensor, "receive");
+  check_peer(from, rank(), size(), "receive");
+  NcclLink& link = group_->from(from);
+  return launch(link, {"receive", static_cast<int64_t>(tensor.nbytes()), from}, {tensor}, [&] {
+    return ncclRecv(tensor.data_ptr(), tensor.nbytes(), ncclUint8, 0, link.comm(), link.stream());
+  });
+}
+
+std::unique_ptr<Transfer> NcclCommunicator::launch_all_gather(const at::Tensor& part, const at::Tensor& all) {
+  check_device(part, "all-gather");
+  check_device(all, "all-gather");
+  check_all_gather(part, all, size());
+  bytes_gathered_ += static_cast<int64_t>(part.nbytes()) * (size() - 1);
+  NcclLink& link = group_->collectives();
+  return launch(link, {"all-gather", static_cast<int64_t>(part.nbytes())}, {part, all}, [&] {
+    return ncclAllGather(part.data_ptr(), all.data_ptr(), part.nbytes(), ncclUint8, link.comm(),
+                         link.stream());
+  });
+}
+
+void NcclCommunicator::broadcast(const at::Tensor& tensor, int root) {
+  check_device(tensor, "broadcast");
+  check_root(root, size());
+  NcclLink& link = group_->collectives();
+  launch(link, {"broadcast", static_cast<int64_t>(tensor.nbytes()), root == rank() ? -1 : root}, {tensor},
+         [&] {
+           return ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), tensor.nbytes(), ncclUint8, root,
+                                link.comm(), link.stream());
+         })
+      ->finish();
+}
+
+void NcclCommunicator::barrier() {
+  const Operation operation{"barrier"};
+  const auto device = static_cast<c10::DeviceIndex>(group_->device());
+  const c10::cuda::CUDAGuard guard(device);
+  NcclLink& link = group_->collectives();
+  CudaEvent(c10::cuda::getCurrentCUDAStream(device)).let_wait(link.stream());
+  group_->launch_barrier();
+  const CudaEvent end(link.stream());
+  Waited waited;
+  try {
+    waited = wait_until(
+        [&] {
+          group_->check();
+          return end.done();
+        },
+        deadline_);
+  } catch (const InternalError& error) {
+    fail(error.what());
+  }
+  if (!waited.done) {
+    // What stands before the barrier says more about the culprit than the barrier does.
+    const Operation* oldest = group_->oldest();
+    fail(no_answer(oldest != nullptr ? *oldest : operation, group_->peers(), rank(), waited.seconds).what());
+  }
+}
+
+std::unique_ptr<Communicator> NcclCommunicator::split(int color) {
+  at::Tensor colors = at::empty({size()}, at::kInt);
+  cpu_->all_gather(at::full({1}, color, at::kInt), colors);
+  NcclStart start{cpu_->split(color), {}, group_->device(), deadline_};
+  if (!start.cpu) {
+    return nullptr;
+  }
+  for (int i = 0; i < size(); ++i) {
+    if (colors[i].item<int>() == color) {
+      start.peers.push_back(group_->peers()[static_cast<size_t>(i)]);
+    }
+  }
+  return start_nccl(std::move(start));
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_nccl_communicator(std::shared_ptr<NcclGroup> group, NcclStart start) {
+  return std::make_unique<NcclCommunicator>(std::move(group), std::move(start));
+}
+
+}  // namespace latentcast

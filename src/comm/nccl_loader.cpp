@@ -1,0 +1,52 @@
+#include <filesystem>
+
+#include "nccl_library.h"
+#include <ATen/core/Tensor.h>
+#include <dlfcn.h>
+
+#include "latentcast/comm/communicator.h"
+#include "latentcast/error.h"
+
+namespace latentcast {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Beside the program if it is there, else where the system looks for libraries.
+std::string library_path() {
+  std::error_code error;
+  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path() / kCudaLibrary;
+  return !error && fs::exists(beside, error) ? beside.string() : kCudaLibrary;
+}
+
+MakeNcclCommunicator load_library() {
+  // Never closed: CUDA and NCCL keep threads and callbacks in it.
+  void* library = dlopen(library_path().c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* entry = library == nullptr ? nullptr : dlsym(library, kMakeNcclCommunicator);
+  if (entry == nullptr) {
+    const char* reason = dlerror();
+    throw InternalError(
+        std::string("several GPUs can't be used, ") + kCudaLibrary +
+        " can't be loaded: " + (reason != nullptr ? reason : "no reason given") +
+        "; it lies beside the program if CUDA's runtime and NCCL were found when it was built; use "
+        "one rank, or --device cpu");
+  }
+  return reinterpret_cast<MakeNcclCommunicator>(entry);
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_nccl_communicator(const MpiSession& mpi, int device,
+                                                     std::chrono::seconds deadline) {
+  if (mpi.world().size == 1) {
+    return make_single_communicator();
+  }
+  const MakeNcclCommunicator make = load_library();
+  NcclStart start{mpi.cpu_communicator(deadline), {}, device, deadline};
+  for (const std::string& host : mpi.gather_strings(mpi.world().host)) {
+    start.peers.push_back({static_cast<int>(start.peers.size()), host});
+  }
+  return std::unique_ptr<Communicator>(make(&start));
+}
+
+}  // namespace latentcast
