@@ -43,6 +43,14 @@ class Layers : public ::testing::Test {
   test::TemporaryFolder folder_;
 };
 
+TEST_F(Layers, NeedNoOtherRanks) {
+  test::write_layers(folder(), test::small_layers());
+  const std::unique_ptr<Communicator> alone = make_single_communicator();
+  test::check_equal_bits(*alone, folder());
+  test::check_passes_without_compute(*alone, folder());
+  test::check_two_buffers(*alone, folder());
+}
+
 TEST_F(Layers, OfAFileInHalfPrecisionHaveEqualBitsToo) {
   test::write_layers(folder(), test::small_layers(), at::kBFloat16);
   test::run_ranks(3, [&](std::unique_ptr<Communicator> world) { test::check_equal_bits(*world, folder()); });
