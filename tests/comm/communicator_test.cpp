@@ -29,6 +29,9 @@ class CommunicatorTest : public testing::Test {
  protected:
   static void SetUpTestSuite() { group_ = make_group(std::chrono::seconds(60)).release(); }
   static void TearDownTestSuite() {
+    if (group_ != nullptr) {
+      group_->barrier();
+    }
     delete group_;
     group_ = nullptr;
   }
@@ -267,6 +270,7 @@ TEST_F(CommunicatorTest, SplitLeavesRanksOut) {
   if (in) {
     EXPECT_EQ(part->size(), std::max(1, size() - 1));
     EXPECT_EQ(part->rank(), rank());
+    part->barrier();
   }
 }
 
@@ -283,6 +287,7 @@ TEST_F(PairTest, MessagesOfGroupsDoNotMix) {
   }
   EXPECT_TRUE(at::equal(of_group, values(4, previous(), 1, at::kInt)));
   EXPECT_TRUE(at::equal(of_same, values(4, previous(), 2, at::kInt)));
+  same->barrier();
 }
 
 TEST_F(CommunicatorTest, RefusesWhatCannotWork) {

@@ -75,6 +75,7 @@ TEST_F(NcclTest, ComputingIsOrderedWithTransfers) {
   }
   const int origin = ((group->rank() - kRounds) % size + size) % size;
   EXPECT_TRUE(at::equal(value, at::full_like(value, static_cast<float>(origin + kRounds))));
+  group->barrier();
 }
 
 TEST_F(NcclTest, SilenceOfAPeerEndsTheBarrierAndIsNamed) {
@@ -98,7 +99,8 @@ TEST_F(NcclTest, SilenceOfAPeerEndsTheBarrierAndIsNamed) {
   // The GPU is as good as before.
   EXPECT_EQ(at::ones({1000}, own_gpu()).sum().item<float>(), 1000);
   mpi_session().gather_strings("");
-  make_group(std::chrono::seconds(60))->barrier();
+  const auto fresh = make_group(std::chrono::seconds(60));
+  fresh->barrier();
 }
 
 }  // namespace

@@ -104,8 +104,9 @@ std::unique_ptr<Communicator> make_single_communicator();
 
 /// All ranks, for CUDA tensors over NCCL; MPI only starts it. Loads liblatentcast_cuda.so, which holds
 /// everything that needs CUDA's libraries. Collective; select_device() comes first. On a GPU the host never
-/// waits in launch_…() and finish(), so a peer's silence shows in barrier() only. Throws InternalError if the
-/// library or NCCL can't be used, InputError if two ranks have the same GPU.
+/// waits in launch_…() and finish(), so a peer's silence shows in barrier() only; call that also before the
+/// communicator goes. Throws InternalError if the library or NCCL can't be used, InputError if two ranks have
+/// the same GPU.
 std::unique_ptr<Communicator> make_nccl_communicator(const MpiSession& mpi, int device,
                                                      std::chrono::seconds deadline);
 
