@@ -23,6 +23,9 @@ function(latentcast_test name)
   if(arg_TENSORS)
     target_link_libraries(test_${name} PRIVATE latentcast_tensors)
     target_precompile_headers(test_${name} REUSE_FROM latentcast_tensors)
+    # The header was compiled with -fPIC; executables would take -fPIE and could not use it.
+    set_target_properties(test_${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(test_${name} PRIVATE -fPIC)
   endif()
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" ENVIRONMENT

@@ -17,7 +17,7 @@ using latentcast::ExitCode;
 
 struct Command {
   std::string_view name, help;
-  int (*run)(int, const char* const*);
+  int (*run)(int, const char* const*, const latentcast::MpiSession&);
 };
 
 constexpr std::array kCommands = {
@@ -35,7 +35,7 @@ int usage(std::ostream& out, ExitCode code) {
   return static_cast<int>(code);
 }
 
-int dispatch(int argc, char** argv) {
+int dispatch(int argc, char** argv, const latentcast::MpiSession& mpi) {
   if (argc < 2) {
     return usage(std::cerr, ExitCode::kInput);
   }
@@ -49,7 +49,7 @@ int dispatch(int argc, char** argv) {
   }
   for (const Command& command : kCommands) {
     if (command.name == name) {
-      return command.run(argc - 1, argv + 1);
+      return command.run(argc - 1, argv + 1, mpi);
     }
   }
   std::cerr << "latentcast: unknown command '" << name << "'\n\n";
@@ -61,14 +61,20 @@ int fail(ExitCode code, std::string_view message) {
   return static_cast<int>(code);
 }
 
-}  // namespace
-
 /// Exception -> exit code; see ExitCode for what each tells a job script.
-int main(int argc, char** argv) {
+int run(int argc, char** argv, const latentcast::MpiSession& mpi) {
   try {
-    return dispatch(argc, argv);
+    return dispatch(argc, argv, mpi);
+  } catch (const latentcast::RankFailure& failure) {
+    // The others may be waiting for this rank: they are ended.
+    const int code = fail(failure.code(), failure.what());
+    if (mpi.world().size > 1) {
+      mpi.abort(code);
+    }
+    return code;
   } catch (const latentcast::Error& error) {
-    return fail(error.code(), error.what());
+    // Came to all ranks together, so one of them says it.
+    return mpi.world().rank == 0 ? fail(error.code(), error.what()) : static_cast<int>(error.code());
   } catch (const c10::Error& error) {
     return fail(ExitCode::kInternal, error.what_without_backtrace());
   } catch (const std::bad_alloc&) {
@@ -76,4 +82,11 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return fail(ExitCode::kInternal, error.what());
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const latentcast::MpiSession mpi(&argc, &argv);
+  return run(argc, argv, mpi);
 }

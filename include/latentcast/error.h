@@ -42,4 +42,10 @@ class InternalError : public Error {
   explicit InternalError(const std::string& message) : Error(ExitCode::kInternal, message) {}
 };
 
+/// An error of one rank that its peers don't know of.
+class RankFailure : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace latentcast

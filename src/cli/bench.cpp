@@ -94,31 +94,38 @@ Json bench_dit(const BenchJob& job, const ModelShape& model, const ComputeDevice
   const StageShape shape{job.height / 8, job.width / 8, 4};
   const EulerSchedule schedule = make_euler_schedule(4, 3.0);
   const at::TensorOptions plain = at::TensorOptions().device(device.device);
-  DenoiseStage stage(model.dit, std::move(globals), std::move(layers), shape, schedule, 1, 2,
+  const StagePlan plan{0, {1, 2}, {0, model.dit.layers}};
+  DenoiseStage stage(model.dit, std::move(globals), std::move(layers), plan, shape, schedule,
                      at::randn({64, model.dit.text_dim}, plain), {30, 0});
   Trace off;
   const at::Tensor motion = at::randn({kLatentChannels, 19, shape.latent_rows, shape.latent_columns}, plain);
-  stage.run_condition(motion.narrow(1, 0, 1), motion, 0, off);
+  stage.run_condition(stage.begin_condition(motion.narrow(1, 0, 1), motion), 0, off);
+  const at::Tensor latents =
+      at::randn({kLatentChannels, kBlockLatents, shape.latent_rows, shape.latent_columns}, plain);
+  const at::Tensor pose = at::zeros_like(latents);
   BlockItem item;
-  item.latents = at::randn({kLatentChannels, kBlockLatents, shape.latent_rows, shape.latent_columns}, plain);
-  item.pose = at::zeros_like(item.latents);
   item.audio = at::randn({1, kBlockFrames, model.dit.audio_dim}, plain);
-  const auto step = [&] { stage.run_block(item, off); };
+  const auto step = [&] {
+    const at::Tensor x = stage.run_layers(item, 1, stage.begin_step(latents, pose));
+    stage.advance(1, latents, stage.end_step(1, x));
+  };
   synchronize(device);
   const auto start = Clock::now();
   step();
   synchronize(device);
   const std::chrono::duration<double> first = Clock::now() - start;
   for (item.block = 1; item.block < 4; ++item.block) {
+    item.number = item.block;
     step();  // fills the window
   }
   item.clip = 1;
   item.block = 2;
+  item.number = 6;
   Json report = {{"bench", "dit"},
                  {"layers", model.dit.layers},
                  {"dim", model.dit.dim},
                  {"tokens", shape.block_tokens()},
-                 {"keys", 4 * shape.block_tokens() + stage.condition_tokens()},
+                 {"keys", 4 * shape.block_tokens() + shape.condition_tokens()},
                  {"first_step_s", first.count()},
                  {"step", summary(measure(device, job.repeats, step))},
                  {"weights_bytes", weights}};
@@ -159,7 +166,7 @@ void parse_size(BenchJob& job) {
 
 }  // namespace
 
-int run_bench(int argc, const char* const* argv) {
+int run_bench(int argc, const char* const* argv, const MpiSession&) {
   BenchJob job;
   CLI::App app("Measures the transformer's step or the decoder with random weights made on the device.");
   app.name("latentcast bench");

@@ -1,12 +1,14 @@
 #pragma once
 
+#include "latentcast/comm/communicator.h"
+
 namespace latentcast {
 
 /// One function a subcommand; argv[0] is the subcommand's name. Return the exit code; throw Error for
 /// failures.
-int run_render(int argc, const char* const* argv);
-int run_bench(int argc, const char* const* argv);
+int run_render(int argc, const char* const* argv, const MpiSession& mpi);
+int run_bench(int argc, const char* const* argv, const MpiSession& mpi);
 /// Prints docs/options.md.
-int run_options(int argc, const char* const* argv);
+int run_options(int argc, const char* const* argv, const MpiSession& mpi);
 
 }  // namespace latentcast

@@ -6,7 +6,7 @@
 
 namespace latentcast {
 
-int run_options(int, const char* const*) {
+int run_options(int, const char* const*, const MpiSession&) {
   std::cout << options_markdown();
   return 0;
 }

@@ -1,6 +1,7 @@
 #include "latentcast/pipeline/render.h"
 
 #include <chrono>
+#include <cstdio>
 #include <ctime>
 #include <iostream>
 
@@ -57,22 +58,33 @@ std::string report(const RenderResult& result, const PhaseClock& clock, int argc
   json["height"] = result.height;
   json["frames"] = result.frames;
   json["clips"] = result.clips;
+  json["layout"] = nlohmann::ordered_json::parse(result.layout);
   json["seconds"] = clock.seconds();
   json["peak_resident_bytes"] = peak_resident_bytes();
   json["peak_device_bytes"] = result.peak_device_bytes;
+  for (const std::string& rank : result.ranks) {
+    json["ranks"].push_back(nlohmann::ordered_json::parse(rank));
+  }
   // Arguments may hold bytes that are no UTF-8.
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+std::string log_name(int rank) {
+  char name[32];
+  std::snprintf(name, sizeof name, "rank-%04d.log", rank);
+  return name;
+}
+
 /// Shows progress and keeps it in the log and on the clock.
-RenderResult render_with_progress(const RenderJob& job, RunLog& log, PhaseClock& clock) {
+RenderResult render_with_progress(const RenderJob& job, const MpiSession& mpi, RunLog& log,
+                                  PhaseClock& clock) {
   ProgressLine line;
   int64_t clips = 0;
-  return render(job, [&](const RenderProgress& progress) {
+  const auto show = [&](const RenderProgress& progress) {
     if (progress.phase != clock.phase()) {
       clock.enter(progress.phase);
-      if (progress.phase == "conditions") {
-        log.open(job.run_dir / "log" / "rank-0000.log");
+      if (!log.is_open()) {
+        log.open(job.run_dir / "log" / log_name(mpi.world().rank));
       }
       log.file_only(phase_text(progress.phase));
     }
@@ -81,18 +93,20 @@ RenderResult render_with_progress(const RenderJob& job, RunLog& log, PhaseClock&
       log.file_only(progress_text(progress));
     }
     line.show(progress);
-  });
+  };
+  return render(job, mpi, show, [&](const std::string& note) { log.info(note); });
 }
 
 }  // namespace
 
-int run_render(int argc, const char* const* argv) {
+int run_render(int argc, const char* const* argv, const MpiSession& mpi) {
   ParsedArgs args = parse_render_args(argc, argv);
   if (args.help) {
     std::cout << render_help();
     return 0;
   }
-  RunLog log;
+  const bool root = mpi.world().rank == 0;
+  RunLog log(root);
   for (const std::string& notice : args.notices) {
     log.info(notice);
   }
@@ -104,8 +118,11 @@ int run_render(int argc, const char* const* argv) {
     log.info("Online decoding enabled for VAE");
   }
   PhaseClock clock;
-  const RenderResult result = render_with_progress(args.job, log, clock);
+  const RenderResult result = render_with_progress(args.job, mpi, log, clock);
   clock.enter("done");
+  if (!root) {
+    return 0;
+  }
   write_text_file(args.job.run_dir / "report.json", report(result, clock, argc, argv));
   std::cout << result.video.string() << ": " << result.frames << " frames of " << result.width << "x"
             << result.height << ", " << result.clips << (result.clips == 1 ? " clip" : " clips") << std::endl;

@@ -6,6 +6,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/SDPBackend.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
 #include "latentcast/error.h"
@@ -46,7 +47,8 @@ c10::DeviceAllocator* allocator_of(const ComputeDevice& device) {
 
 }  // namespace
 
-ComputeDevice select_device(const std::string& device, const std::string& dtype, int threads) {
+ComputeDevice select_device(const std::string& device, const std::string& dtype, int threads,
+                            const GpuChoice& choose) {
   set_compute_threads(threads);
   ComputeDevice chosen;
   const std::vector<std::string> gpus = device == "cpu" ? std::vector<std::string>() : visible_gpus();
@@ -60,8 +62,10 @@ ComputeDevice select_device(const std::string& device, const std::string& dtype,
   } else {
     load_cuda_half();
     prefer_exact_and_fast();
-    chosen.device = at::Device(at::kCUDA, 0);
-    chosen.name = gpus.front();
+    const int index = choose(static_cast<int>(gpus.size()));
+    chosen.device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+    chosen.name = gpus.at(static_cast<size_t>(index));
+    c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA).setDevice(chosen.device);
   }
   chosen.dtype = choose_type(dtype, chosen.is_cuda());
   return chosen;

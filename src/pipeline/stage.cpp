@@ -14,125 +14,122 @@ constexpr int64_t kReferenceFrame = 30;
 
 }  // namespace
 
-/// What all timesteps of a block share.
-struct DenoiseStage::PreparedBlock {
-  at::Tensor pose, rope, speaker_mask;
-  AudioTokens audio;
-};
+int64_t StageShape::condition_tokens() const { return rows() * columns() + motion_tokens(rows(), columns()); }
 
 int ConditionDistance::at(const BlockItem& item, int64_t timestep) const {
   return fixed ? *fixed : draw_condition_distance(seed, item.clip, item.block, timestep);
 }
 
 DenoiseStage::DenoiseStage(const DitConfig& config, DitGlobalWeights globals,
-                           std::unique_ptr<LayerProvider> layers, const StageShape& shape,
-                           const EulerSchedule& schedule, size_t first, size_t last, const at::Tensor& text,
+                           std::unique_ptr<LayerProvider> layers, const StagePlan& plan,
+                           const StageShape& shape, const EulerSchedule& schedule, const at::Tensor& text,
                            ConditionDistance distance)
     : config_(config),
       globals_(std::move(globals)),
       layers_(std::move(layers)),
+      plan_(plan),
       shape_(shape),
       schedule_(schedule),
-      first_(first),
       distance_(distance),
       options_(globals_.patch.weight.options()),
       at_zero_(modulate(globals_, 0.0)),
       motion_rope_(motion_rope(shape.rows(), shape.columns(), config.head_dim()).to(options_.device())) {
   const int64_t window = shape_.block_tokens() * shape_.blocks_per_clip;
-  for (size_t i = first; i < last; ++i) {
-    modulation_.push_back(modulate(globals_, schedule_.timesteps[i]));
+  for (int64_t t = plan_.timesteps.begin; t < plan_.timesteps.end; ++t) {
+    modulation_.push_back(modulate(globals_, timestep_value(t)));
     windows_.push_back(
-        make_window_cache(config_.layers, window, config_.heads, config_.head_dim(), options_));
+        make_window_cache(plan_.layers.size(), window, config_.heads, config_.head_dim(), options_));
   }
   const at::Tensor embedded = embed_text(globals_, text.to(options_), config_.text_len);
-  for (int64_t layer = 0; layer < config_.layers; ++layer) {
+  for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
     text_.layers.push_back(text_key_value(layers_->acquire(layer), embedded, config_));
   }
-  condition_.layers.resize(static_cast<size_t>(config_.layers));
+  condition_.layers.resize(static_cast<size_t>(plan_.layers.size()));
+}
+
+at::Tensor DenoiseStage::begin_condition(const at::Tensor& reference, const at::Tensor& motion) const {
+  return embed_condition(globals_, reference, motion);
+}
+
+at::Tensor DenoiseStage::run_condition(at::Tensor x, int64_t clip, Trace& trace) {
+  const at::Tensor still =
+      grid_rope(kReferenceFrame, 1, shape_.rows(), shape_.columns(), config_.head_dim());
+  const at::Tensor rope = at::cat({still.to(options_.device()), motion_rope_}, 0);
+  for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
+    const auto own = static_cast<size_t>(layer - plan_.layers.begin);
+    const bool last = layer == config_.layers - 1;
+    x = run_condition_layer(layers_->acquire(layer), config_, x, at_zero_.layers, rope, text_.layers[own],
+                            condition_.layers[own], last);
+    if (trace.active() && (layer == 0 || last)) {
+      const std::string name = "sink" + std::to_string(clip) + ".layer" + std::to_string(layer) + ".";
+      trace.add(name + "cond_k", condition_.layers[own].key);
+      trace.add(name + "cond_v", condition_.layers[own].value);
+    }
+  }
+  return x;
 }
 
 at::Tensor DenoiseStage::condition_rope(const BlockItem& item, int distance) const {
-  const int64_t frame = (item.clip * shape_.blocks_per_clip + item.block) * kBlockLatents;
-  const int64_t shift = std::max<int64_t>(0, frame - (kReferenceFrame - distance));
+  const int64_t shift = std::max<int64_t>(0, item.number * kBlockLatents - (kReferenceFrame - distance));
   const at::Tensor reference =
       grid_rope(kReferenceFrame + shift, 1, shape_.rows(), shape_.columns(), config_.head_dim());
   return at::cat({reference.to(options_.device()), motion_rope_}, 0);
 }
 
-void DenoiseStage::run_condition(const at::Tensor& reference, const at::Tensor& motion, int64_t clip,
-                                 Trace& trace) {
-  const at::Tensor still = grid_rope(kReferenceFrame, 1, shape_.rows(), shape_.columns(), config_.head_dim());
-  const at::Tensor rope = at::cat({still.to(options_.device()), motion_rope_}, 0);
-  at::Tensor x = embed_condition(globals_, reference, motion);
-  for (int64_t layer = 0; layer < config_.layers; ++layer) {
-    const auto i = static_cast<size_t>(layer);
-    const bool last = layer == config_.layers - 1;
-    x = run_condition_layer(layers_->acquire(layer), config_, x, at_zero_.layers, rope, text_.layers[i],
-                            condition_.layers[i], last);
-    if (trace.active() && (layer == 0 || last)) {
-      const std::string name = "sink" + std::to_string(clip) + ".layer" + std::to_string(layer) + ".";
-      trace.add(name + "cond_k", condition_.layers[i].key);
-      trace.add(name + "cond_v", condition_.layers[i].value);
-    }
+const DenoiseStage::PreparedBlock& DenoiseStage::prepare(const BlockItem& item) {
+  const auto found = prepared_.find(item.number);
+  if (found != prepared_.end()) {
+    return found->second;
   }
-  trace.add("sink" + std::to_string(clip) + ".ref_latents", reference.unsqueeze(0));
-}
-
-DenoiseStage::PreparedBlock DenoiseStage::prepare(const BlockItem& item) {
   PreparedBlock block;
-  const int64_t frame = (item.clip * shape_.blocks_per_clip + item.block) * kBlockLatents;
-  block.pose = item.pose.to(options_);
-  block.rope = grid_rope(frame, kBlockLatents, shape_.rows(), shape_.columns(), config_.head_dim())
+  block.rope = grid_rope(item.number * kBlockLatents, kBlockLatents, shape_.rows(), shape_.columns(),
+                         config_.head_dim())
                    .to(options_.device());
   block.audio = encode_audio_tokens(globals_.audio, item.audio, config_.audio_tokens,
                                     c10::typeMetaToScalarType(options_.dtype()));
   if (item.speaker_mask.defined()) {
     block.speaker_mask = item.speaker_mask.flatten(1).unsqueeze(2).to(options_);
   }
-  return block;
+  return prepared_.emplace(item.number, std::move(block)).first->second;
 }
 
-at::Tensor DenoiseStage::velocity(const BlockItem& item, const PreparedBlock& block,
-                                  const at::Tensor& latents, size_t timestep) {
-  const size_t own = timestep - first_;
-  WindowCache& window = windows_[own];
+at::Tensor DenoiseStage::begin_step(const at::Tensor& latents, const at::Tensor& pose) const {
+  return embed_noisy(globals_, latents.to(options_.device()), pose.to(options_.device()));
+}
+
+at::Tensor DenoiseStage::run_layers(const BlockItem& item, int64_t timestep, at::Tensor x) {
+  const PreparedBlock& block = prepare(item);
+  const auto own_step = static_cast<size_t>(timestep - plan_.timesteps.begin);
+  WindowCache& window = windows_[own_step];
   BlockPass pass;
-  pass.modulation = modulation_[own].layers;
+  pass.modulation = modulation_[own_step].layers;
   pass.rope = block.rope;
-  pass.condition_rope = condition_rope(item, distance_.at(item, static_cast<int64_t>(timestep)));
+  pass.condition_rope = condition_rope(item, distance_.at(item, timestep));
   pass.cache_begin = item.block * shape_.block_tokens();
   pass.cache_filled = std::max(window.filled, pass.cache_begin + shape_.block_tokens());
   pass.audio = &block.audio;
   pass.speaker_mask = block.speaker_mask;
   window.filled = pass.cache_filled;
-  at::Tensor x = embed_noisy(globals_, latents, block.pose);
-  for (int64_t layer = 0; layer < config_.layers; ++layer) {
-    const auto i = static_cast<size_t>(layer);
-    x = run_block_layer(layers_->acquire(layer), config_, x, pass, text_.layers[i], condition_.layers[i],
-                        window.layers[i]);
+  for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
+    const auto own = static_cast<size_t>(layer - plan_.layers.begin);
+    x = run_block_layer(layers_->acquire(layer), config_, x, pass, text_.layers[own], condition_.layers[own],
+                        window.layers[own]);
   }
-  return predict_velocity(globals_, x, modulation_[own], kBlockLatents, shape_.latent_rows,
+  if (timestep == plan_.timesteps.end - 1) {
+    prepared_.erase(item.number);
+  }
+  return x;
+}
+
+at::Tensor DenoiseStage::end_step(int64_t timestep, const at::Tensor& x) const {
+  const auto own_step = static_cast<size_t>(timestep - plan_.timesteps.begin);
+  return predict_velocity(globals_, x, modulation_[own_step], kBlockLatents, shape_.latent_rows,
                           shape_.latent_columns);
 }
 
-at::Tensor DenoiseStage::run_block(const BlockItem& item, Trace& trace) {
-  const PreparedBlock block = prepare(item);
-  const int64_t number = item.clip * shape_.blocks_per_clip + item.block;
-  at::Tensor latents = item.latents.to(options_.device());
-  for (size_t timestep = first_; timestep < first_ + windows_.size(); ++timestep) {
-    if (const at::Tensor given = inputs_.latents_in(timestep, number); given.defined()) {
-      latents = given.to(options_.device());
-    }
-    const at::Tensor v = velocity(item, block, latents, timestep);
-    if (trace.keeps_block(number)) {
-      const std::string name = step_name(timestep, number);
-      trace.add(name + "latents_in", latents);
-      trace.add(name + "timestep", at::full({1, kBlockLatents}, schedule_.timesteps[timestep], at::kFloat));
-      trace.add(name + "velocity", v);
-    }
-    latents = latents + v * schedule_.step(timestep);
-  }
-  return latents;
+at::Tensor DenoiseStage::advance(int64_t timestep, const at::Tensor& latents,
+                                 const at::Tensor& velocity) const {
+  return latents.to(options_.device()) + velocity * schedule_.step(static_cast<size_t>(timestep));
 }
 
 }  // namespace latentcast

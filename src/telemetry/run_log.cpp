@@ -6,9 +6,10 @@
 
 namespace latentcast {
 
-RunLog::RunLog()
+RunLog::RunLog(bool on_screen)
     : screen_(std::make_shared<spdlog::logger>("screen", std::make_shared<spdlog::sinks::stderr_sink_st>())) {
   screen_->set_pattern("%v");
+  screen_->set_level(on_screen ? spdlog::level::info : spdlog::level::off);
 }
 
 RunLog::~RunLog() = default;

@@ -35,8 +35,11 @@ RenderJob short_job(const TemporaryFolder& folder) {
 /// A render reports after each block and after each clip.
 int64_t blocks_computed(const RenderJob& job, const RenderResult& expected) {
   int64_t reports = 0;
-  const RenderResult result =
-      render(job, [&](const RenderProgress& progress) { reports += progress.phase == "render"; });
+  int argc = 0;
+  char** argv = nullptr;
+  const MpiSession alone(&argc, &argv);
+  const auto count = [&](const RenderProgress& progress) { reports += progress.phase == "render"; };
+  const RenderResult result = render(job, alone, count, [](const std::string&) {});
   EXPECT_EQ(result.frames, expected.frames);
   EXPECT_EQ(result.clips, expected.clips);
   return reports - result.clips;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include <c10/core/Device.h>
@@ -16,11 +17,16 @@ struct ComputeDevice {
   std::string name;  ///< for people: "CPU, 2 threads", "NVIDIA H100 80GB HBM3"
 };
 
+/// Which of the GPUs that this process sees it takes, by their number.
+using GpuChoice = std::function<int(int visible_gpus)>;
+
 /// device: "auto" (a GPU if there is one), "cpu" or "cuda"; dtype: "auto" (bf16 on a GPU, float32 on a CPU),
 /// "float32" or "bf16". Loads CUDA's half of LibTorch if a GPU is wanted: a program on a CPU starts without
-/// it. Sets the calling thread's number of threads, which every thread that computes must do for itself
-/// (set_compute_threads()). Throws InputError if a GPU is asked for and there is none.
-ComputeDevice select_device(const std::string& device, const std::string& dtype, int threads);
+/// it. Makes the GPU the calling thread's current one and sets its number of threads, which every thread that
+/// computes must do for itself (set_compute_threads()). Throws InputError if a GPU is asked for and there is
+/// none.
+ComputeDevice select_device(const std::string& device, const std::string& dtype, int threads,
+                            const GpuChoice& choose = [](int) { return 0; });
 
 /// For every thread that computes on a CPU: results depend on the number of threads, and the setting is the
 /// thread's.

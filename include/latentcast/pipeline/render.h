@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "latentcast/comm/communicator.h"
 #include "latentcast/config/render_job.h"
 #include "latentcast/pipeline/timeline.h"
 
@@ -18,6 +20,8 @@ struct RenderProgress {
   double seconds = 0;  ///< since the first block was begun
 };
 using ProgressSink = std::function<void(const RenderProgress&)>;
+/// Lines for the user about the run as a whole, such as the layout.
+using NoteSink = std::function<void(const std::string&)>;
 
 struct RenderResult {
   std::filesystem::path video;
@@ -25,10 +29,15 @@ struct RenderResult {
   int width = 0, height = 0;
   std::string device;  ///< that computed, for people
   int64_t peak_device_bytes = 0;
+  std::string layout;              ///< JSON
+  std::vector<std::string> ranks;  ///< on rank 0: what each rank did, JSON
 };
 
-/// Renders a validated job (see validate() and choose_unset()) on this process's device, from its files to
-/// the video. Throws InputError, OutputError or InternalError; segments already closed stay.
-RenderResult render(const RenderJob& job, const ProgressSink& progress);
+/// Renders a validated job (see validate() and choose_unset()), from its files to the video, on all ranks of `mpi`, which
+/// call it together; rank 0's job counts. Progress in clips and frames comes on the rank that decodes, phases on rank 0.
+/// Throws InputError, OutputError or InternalError; segments already closed stay. An error before the first block comes on
+/// all ranks with the same code; one after it comes on the rank where it arose, whose caller must end the others
+/// (MpiSession::abort()).
+RenderResult render(const RenderJob& job, const MpiSession& mpi, const ProgressSink& progress, const NoteSink& note);
 
 }  // namespace latentcast

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "latentcast/model/dit/embeddings.h"
 #include "latentcast/model/dit/layer.h"
 #include "latentcast/model/sampler/euler.h"
+#include "latentcast/pipeline/layout.h"
 #include "latentcast/pipeline/trace.h"
 
 namespace latentcast {
@@ -27,13 +29,13 @@ struct StageShape {
   int64_t rows() const { return latent_rows / 2; }
   int64_t columns() const { return latent_columns / 2; }
   int64_t block_tokens() const { return kBlockLatents * rows() * columns(); }
+  int64_t condition_tokens() const;
 };
 
-/// A block on its way through the timesteps. Tensors may lie on any device.
+/// What a forward pass must know of a block besides its latents. Tensors may lie on any device.
 struct BlockItem {
   int64_t clip = 0, block = 0;  ///< block within the clip
-  at::Tensor latents;           ///< [16, 3, h, w] float32
-  at::Tensor pose;              ///< [16, 3, h, w]
+  int64_t number = 0;           ///< block counted over all clips
   at::Tensor audio;             ///< [speakers, 12, audio_dim]
   at::Tensor speaker_mask;      ///< [speakers, 3, h/2, w/2] or undefined
 };
@@ -46,50 +48,65 @@ struct ConditionDistance {
   int at(const BlockItem& item, int64_t timestep) const;
 };
 
-/// A stage of the pipeline: a range of timesteps with their caches, over all layers. One thread at a time.
+/// The part of the denoising that one rank does: a range of timesteps over a range of layers, with the caches for it. A
+/// forward pass is begin_step (on the rank with the first layer), run_layers (on every rank), end_step (on the rank with
+/// the last layer). One thread at a time.
 class DenoiseStage {
  public:
-  /// `text` [tokens, text_dim]; the stage runs timesteps first … last − 1 of `schedule`.
+  /// `text` [tokens, text_dim]. `layers` gives at least the plan's layers.
   DenoiseStage(const DitConfig& config, DitGlobalWeights globals, std::unique_ptr<LayerProvider> layers,
-               const StageShape& shape, const EulerSchedule& schedule, size_t first, size_t last,
+               const StagePlan& plan, const StageShape& shape, const EulerSchedule& schedule,
                const at::Tensor& text, ConditionDistance distance);
 
-  /// Runs the reference's and the motion's tokens and keeps their keys and values: before clip 0, and before
-  /// clip 1 with the first latent that clip 0 gave as reference [16, 1, h, w]. Traced under `sink{clip}`.
-  void run_condition(const at::Tensor& reference, const at::Tensor& motion, int64_t clip, Trace& trace);
+  /// The reference's [16, 1, h, w] and the motion's [16, 19, h, w] tokens: what the first layer of a condition pass takes.
+  at::Tensor begin_condition(const at::Tensor& reference, const at::Tensor& motion) const;
+  /// Runs them through the stage's layers and keeps their keys and values. Returns what the next layer takes; undefined
+  /// after the model's last layer. Traced under `sink{clip}`.
+  at::Tensor run_condition(at::Tensor x, int64_t clip, Trace& trace);
 
-  /// Takes a block through the stage's timesteps; returns its latents [16, 3, h, w] float32 on the stage's
-  /// device. Blocks come in order.
-  at::Tensor run_block(const BlockItem& item, Trace& trace);
+  /// Latents and pose latents [16, 3, h, w] -> tokens [n, dim].
+  at::Tensor begin_step(const at::Tensor& latents, const at::Tensor& pose) const;
+  /// Tokens through the stage's layers, at a timestep of the stage. For each timestep blocks come in order.
+  at::Tensor run_layers(const BlockItem& item, int64_t timestep, at::Tensor x);
+  /// Tokens after the model's last layer -> velocity [16, 3, h, w] float32.
+  at::Tensor end_step(int64_t timestep, const at::Tensor& x) const;
+  /// Latents after the step, float32 on the stage's device.
+  at::Tensor advance(int64_t timestep, const at::Tensor& latents, const at::Tensor& velocity) const;
 
-  /// From now on steps that `inputs` knows start from its latents.
-  void set_inputs(TraceInputs inputs) { inputs_ = std::move(inputs); }
-
-  /// Tokens of the reference and the motion.
-  int64_t condition_tokens() const { return shape_.rows() * shape_.columns() + motion_rope_.size(0); }
+  bool has_first_layer() const { return plan_.layers.begin == 0; }
+  bool has_last_layer() const { return plan_.layers.end == config_.layers; }
+  const StagePlan& plan() const { return plan_; }
+  const StageShape& shape() const { return shape_; }
+  float timestep_value(int64_t timestep) const { return schedule_.timesteps[static_cast<size_t>(timestep)]; }
+  /// Type and device of the tokens that pass between stages.
+  const at::TensorOptions& options() const { return options_; }
+  int64_t dim() const { return config_.dim; }
+  LayerProvider& layers() { return *layers_; }
 
  private:
-  struct PreparedBlock;
-  PreparedBlock prepare(const BlockItem& item);
-  at::Tensor velocity(const BlockItem& item, const PreparedBlock& block, const at::Tensor& latents,
-                      size_t timestep);
+  /// What all timesteps of a block share.
+  struct PreparedBlock {
+    at::Tensor rope, speaker_mask;
+    AudioTokens audio;
+  };
+  const PreparedBlock& prepare(const BlockItem& item);
   at::Tensor condition_rope(const BlockItem& item, int distance) const;
 
   DitConfig config_;
   DitGlobalWeights globals_;
   std::unique_ptr<LayerProvider> layers_;
+  StagePlan plan_;
   StageShape shape_;
   EulerSchedule schedule_;
-  size_t first_;
   ConditionDistance distance_;
-  TraceInputs inputs_;
-  at::TensorOptions options_;  // compute type and device
+  at::TensorOptions options_;
   TimeModulation at_zero_;
   std::vector<TimeModulation> modulation_;  // one a timestep of the stage
-  std::vector<WindowCache> windows_;        // likewise
-  TextCache text_;
-  ConditionCache condition_;
+  std::vector<WindowCache> windows_;        // likewise; the stage's layers
+  TextCache text_;                          // the stage's layers
+  ConditionCache condition_;                // likewise
   at::Tensor motion_rope_;
+  std::map<int64_t, PreparedBlock> prepared_;  // blocks under way
 };
 
 }  // namespace latentcast

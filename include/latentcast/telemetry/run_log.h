@@ -15,12 +15,14 @@ namespace latentcast {
 /// folder.
 class RunLog {
  public:
-  RunLog();
+  /// `on_screen`: whether lines go to stderr; of several ranks one is enough.
+  explicit RunLog(bool on_screen = true);
   ~RunLog();
 
   /// Lines so far and from now on also go to `file`, whose folder is made. A file that can't be written is
   /// reported once; the render goes on.
   void open(const std::filesystem::path& file);
+  bool is_open() const { return file_ != nullptr; }
 
   void info(const std::string& line);
   void warning(const std::string& line);
