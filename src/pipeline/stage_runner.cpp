@@ -60,12 +60,10 @@ void StageRunner::run() {
     incoming = std::move(later);
   }
   idle_until(walk.ticks());
-  for (auto* sends : {&sent_, &first_latent_sends_}) {
-    for (Sent& sent : *sends) {
-      sent.transfer->finish();
-    }
-    sends->clear();
+  for (Sent& sent : sent_) {
+    sent.transfer->finish();
   }
+  sent_.clear();
 }
 
 StageRunner::Incoming StageRunner::ask_for(const ScheduleItem& item) {
@@ -119,6 +117,12 @@ void StageRunner::run_item(const ScheduleItem& item, Incoming& incoming) {
 }
 
 void StageRunner::run_condition(const ScheduleItem& item, Incoming& incoming) {
+  // MPI moves a message only while its sender calls MPI, and over NCCL this stage would not: it sees the first latent off
+  // before it takes up what the receivers make of it.
+  for (Sent& sent : first_latent_sends_) {
+    sent.transfer->finish();
+  }
+  first_latent_sends_.clear();
   at::Tensor x;
   if (stage_.has_first_layer()) {
     const at::Tensor reference = reference_of(item.clip);
@@ -208,7 +212,7 @@ void StageRunner::finish_block(const BlockItem& item, const at::Tensor& latents)
     first_latent_ = to_host(latents.narrow(1, 0, 1));
     for (const StagePlan& other : layout_.stages) {
       if (other.layers.begin == 0 && other.rank != rank_of(stage_number_)) {
-        // Not waited for before the end: the receiver comes for it only after many more blocks.
+        // Waited for at clip 1's condition pass: the receiver comes for it only after the rest of clip 0.
         first_latent_sends_.push_back({links_.control.launch_send(first_latent_, other.rank), first_latent_});
       }
     }
