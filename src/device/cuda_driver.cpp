@@ -24,8 +24,8 @@ int call(void* library, const char* name, Args... args) {
 
 std::vector<std::string> visible_gpus() {
   const std::unique_ptr<void, CloseLibrary> library(dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL));
-  // Stages, gathers, links and decoding have streams of their own; with the default of 8 queues they would wait for one
-  // another. Read by CUDA when it starts; the user's own value counts.
+  // Stages, gathers, links and decoding have streams of their own; with the default of 8 queues they would
+  // wait for one another. Read by CUDA when it starts; the user's own value counts.
   setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", /*overwrite=*/0);
   int count = 0;
   if (!library || call(library.get(), "cuInit", 0u) != 0 ||

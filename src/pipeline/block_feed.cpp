@@ -24,8 +24,8 @@ BlockItem BlockFeed::item(int64_t clip, int64_t block) const {
 
 at::Tensor BlockFeed::noise(int64_t clip, int64_t block) {
   if (clip != clip_) {
-    noise_ = clip_noise(*job_.base_seed, clip, shape_.blocks_per_clip * kBlockLatents,
-                             shape_.latent_rows, shape_.latent_columns);
+    noise_ = clip_noise(*job_.base_seed, clip, shape_.blocks_per_clip * kBlockLatents, shape_.latent_rows,
+                        shape_.latent_columns);
     clip_ = clip;
   }
   return noise_.narrow(1, block * kBlockLatents, kBlockLatents);

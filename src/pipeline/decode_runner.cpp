@@ -6,8 +6,8 @@
 
 namespace latentcast {
 
-DecodeRunner::DecodeRunner(DecodeStage decoder, VideoAssembler& video, const ScheduleShape& shape, Trace& trace,
-                           BlockSink sink)
+DecodeRunner::DecodeRunner(DecodeStage decoder, VideoAssembler& video, const ScheduleShape& shape,
+                           Trace& trace, BlockSink sink)
     : decoder_(std::move(decoder)), video_(video), shape_(shape), trace_(trace), sink_(std::move(sink)) {}
 
 int64_t DecodeRunner::blocks_of(int64_t clip) const {

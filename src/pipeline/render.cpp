@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 
+#include "shared_values.h"
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
@@ -22,14 +23,14 @@
 #include "latentcast/shard/sharded_layers.h"
 #include "latentcast/telemetry/clip_log.h"
 #include "latentcast/telemetry/memory.h"
-#include "shared_values.h"
 
 namespace latentcast {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// A render on one rank: what all its parts share. Everything collective is called by all ranks in the same order.
+/// A render on one rank: what all its parts share. Everything collective is called by all ranks in the same
+/// order.
 class RankRender {
  public:
   RankRender(const RenderJob& job, const MpiSession& mpi, const ProgressSink& progress, const NoteSink& note)
@@ -64,6 +65,7 @@ class RankRender {
       checkpoint_ = open_checkpoint(job_);
       layout_ = make_layout(
           layout_request(job_, mpi_.world().size, job_.sample_steps, checkpoint_.dit_config.layers));
+      refuse_untried();
       inputs_ = read_inputs(job_, checkpoint_);
       shape_ = {inputs_.latent_rows(), inputs_.latent_columns(), job_.infer_frames / kBlockFrames};
     });
@@ -79,6 +81,15 @@ class RankRender {
       }
     });
     show_layout();
+  }
+
+  /// Better refused than a silent wait.
+  void refuse_untried() const {
+    if (device_.is_cuda() && mpi_.world().size > 1 && (layout_.shard || layout_.split == Split::kLayers)) {
+      throw InputError(
+          "--shard on and --split layers don't work on several GPUs yet (they do on CPUs); leave them out: "
+          "by timestep with whole weights works");
+    }
   }
 
   void show_layout() {
@@ -147,7 +158,8 @@ class RankRender {
     video_.emplace(job_.run_dir, settings, timeline_, sound_track());
     log_.emplace(job_.run_dir / "telemetry.csv");
     CheckpointSource source = checkpoint_.vae_source(device_);
-    DecodeStage stage(std::make_shared<const VaeDecoder>(source), job_.decode, conditions_.motion_latents, trace_);
+    DecodeStage stage(std::make_shared<const VaeDecoder>(source), job_.decode, conditions_.motion_latents,
+                      trace_);
     decoder_.emplace(std::move(stage), *video_, schedule_shape_, trace_,
                      [this](int64_t clip, bool closed) { report(clip, closed); });
   }
@@ -184,11 +196,12 @@ class RankRender {
       sharded_ = layers.get();
       return layers;
     }
-    return std::make_unique<RangeOfLayers>(source, checkpoint_.dit_config, plan.layers.begin, plan.layers.end);
+    return std::make_unique<RangeOfLayers>(source, checkpoint_.dit_config, plan.layers.begin,
+                                           plan.layers.end);
   }
 
-  /// Where the last stage's blocks go: to the decoder of this rank (on a GPU to its thread and stream; a trace takes one
-  /// thread), or to the decode rank.
+  /// Where the last stage's blocks go: to the decoder of this rank (on a GPU to its thread and stream; a
+  /// trace takes one thread), or to the decode rank.
   LatentSink finished_sink() {
     if (decoder_ && device_.is_cuda() && !trace_.active()) {
       worker_.emplace(*decoder_, device_, job_.threads);
@@ -235,8 +248,9 @@ class RankRender {
         worker_->finish();
       }
     } else {
-      const at::Tensor like = at::empty({kLatentChannels, kBlockLatents, shape_.latent_rows, shape_.latent_columns},
-                                        at::TensorOptions().device(device_.device));
+      const at::Tensor like =
+          at::empty({kLatentChannels, kBlockLatents, shape_.latent_rows, shape_.latent_columns},
+                    at::TensorOptions().device(device_.device));
       decoder_->receive_all(*pipeline_, layout_.stages.back().rank, like);
     }
   }
@@ -249,8 +263,15 @@ class RankRender {
       }
       trace_.close();
     });
-    RenderResult result{video_path(), timeline_.video_frames, timeline_.clips, inputs_.size.width,
-                        inputs_.size.height, device_.name, peak_device_bytes(device_), layout_json(layout_), {}};
+    RenderResult result{video_path(),
+                        timeline_.video_frames,
+                        timeline_.clips,
+                        inputs_.size.width,
+                        inputs_.size.height,
+                        device_.name,
+                        peak_device_bytes(device_),
+                        layout_json(layout_),
+                        {}};
     result.ranks = mpi_.gather_strings(own_report());
     return result;
   }
@@ -258,11 +279,13 @@ class RankRender {
   std::string own_report() const {
     const StageCounters counters = stage_ ? stage_->counters() : StageCounters{};
     const ShardCounters shards = sharded_ ? sharded_->counters() : ShardCounters{};
-    const auto field = [](const char* name, int64_t value) { return "\"" + std::string(name) + "\": " + std::to_string(value); };
+    const auto field = [](const char* name, int64_t value) {
+      return "\"" + std::string(name) + "\": " + std::to_string(value);
+    };
     return "{" + field("rank", rank()) + ", " + field("condition_passes", counters.condition_passes) + ", " +
-           field("block_passes", counters.block_passes) + ", " + field("idle_passes", counters.idle_passes) + ", " +
-           field("ticks", counters.ticks) + ", " + field("layers_gathered", shards.layers_gathered) + ", " +
-           field("bytes_gathered", shards.bytes_gathered) + ", " +
+           field("block_passes", counters.block_passes) + ", " + field("idle_passes", counters.idle_passes) +
+           ", " + field("ticks", counters.ticks) + ", " + field("layers_gathered", shards.layers_gathered) +
+           ", " + field("bytes_gathered", shards.bytes_gathered) + ", " +
            field("frames_written", video_ ? video_->frames_written() : 0) + ", " +
            field("peak_resident_bytes", peak_resident_bytes()) + ", " +
            field("peak_device_bytes", peak_device_bytes(device_)) + "}";
@@ -281,8 +304,8 @@ class RankRender {
                  peak_resident_bytes(), peak_device_bytes(device_)});
       frames_before_ = video_->frames_written();
     }
-    progress_({"render", clip + (closed ? 1 : 0), timeline_.clips, video_->frames_written(), timeline_.video_frames,
-               elapsed.count()});
+    progress_({"render", clip + (closed ? 1 : 0), timeline_.clips, video_->frames_written(),
+               timeline_.video_frames, elapsed.count()});
   }
 
   int rank() const { return mpi_.world().rank; }
@@ -293,7 +316,8 @@ class RankRender {
   }
   /// Rank 0's has the given name; the others' have the rank behind it.
   std::filesystem::path trace_file() const {
-    return is_root() ? job_.trace : std::filesystem::path(job_.trace.string() + ".rank" + std::to_string(rank()));
+    return is_root() ? job_.trace
+                     : std::filesystem::path(job_.trace.string() + ".rank" + std::to_string(rank()));
   }
 
   const MpiSession& mpi_;
@@ -319,7 +343,7 @@ class RankRender {
   std::optional<DecodeRunner> decoder_;
   std::optional<StageRunner> stage_;
   std::optional<DecodeWorker> worker_;  // uses the decoder: gone before it
-  ShardedLayers* sharded_ = nullptr;  // owned by the stage
+  ShardedLayers* sharded_ = nullptr;    // owned by the stage
   std::unique_ptr<Transfer> handed_over_;
   at::Tensor handed_over_tensor_;
   int64_t frames_before_ = 0;
@@ -328,7 +352,8 @@ class RankRender {
 
 }  // namespace
 
-RenderResult render(const RenderJob& job, const MpiSession& mpi, const ProgressSink& progress, const NoteSink& note) {
+RenderResult render(const RenderJob& job, const MpiSession& mpi, const ProgressSink& progress,
+                    const NoteSink& note) {
   const c10::InferenceMode inference;
   return RankRender(job, mpi, progress, note).run();
 }

@@ -52,8 +52,7 @@ at::Tensor DenoiseStage::begin_condition(const at::Tensor& reference, const at::
 }
 
 at::Tensor DenoiseStage::run_condition(at::Tensor x, int64_t clip, Trace& trace) {
-  const at::Tensor still =
-      grid_rope(kReferenceFrame, 1, shape_.rows(), shape_.columns(), config_.head_dim());
+  const at::Tensor still = grid_rope(kReferenceFrame, 1, shape_.rows(), shape_.columns(), config_.head_dim());
   const at::Tensor rope = at::cat({still.to(options_.device()), motion_rope_}, 0);
   for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
     const auto own = static_cast<size_t>(layer - plan_.layers.begin);

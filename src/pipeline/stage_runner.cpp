@@ -76,8 +76,10 @@ StageRunner::Incoming StageRunner::ask_for(const ScheduleItem& item) {
     const int64_t tokens = condition ? shape.condition_tokens() : shape.block_tokens();
     incoming.tensor = at::empty({tokens, stage_.dim()}, stage_.options());
     from = rank_of(stage_number_ - 1);
-  } else if (item.kind == ScheduleItem::Kind::kBlock && (!is_first() || (by_layers && item.timesteps.begin > 0))) {
-    const std::vector<int64_t> latents = {kLatentChannels, kBlockLatents, shape.latent_rows, shape.latent_columns};
+  } else if (item.kind == ScheduleItem::Kind::kBlock &&
+             (!is_first() || (by_layers && item.timesteps.begin > 0))) {
+    const std::vector<int64_t> latents = {kLatentChannels, kBlockLatents, shape.latent_rows,
+                                          shape.latent_columns};
     const int64_t parts = by_layers ? 1 : 2;
     incoming.tensor = at::empty({parts, latents[0], latents[1], latents[2], latents[3]},
                                 stage_.options().dtype(at::kFloat));
@@ -117,8 +119,8 @@ void StageRunner::run_item(const ScheduleItem& item, Incoming& incoming) {
 }
 
 void StageRunner::run_condition(const ScheduleItem& item, Incoming& incoming) {
-  // MPI moves a message only while its sender calls MPI, and over NCCL this stage would not: it sees the first latent off
-  // before it takes up what the receivers make of it.
+  // MPI moves a message only while its sender calls MPI, and over NCCL this stage would not: it sees the
+  // first latent off before it takes up what the receivers make of it.
   for (Sent& sent : first_latent_sends_) {
     sent.transfer->finish();
   }
@@ -243,8 +245,8 @@ at::Tensor StageRunner::pose_of(int64_t clip, int64_t block) {
   return clip_pose_.at(clip).narrow(1, block * kBlockLatents, kBlockLatents);
 }
 
-/// With sharded weights every rank of the group takes part in the gathers of every tick, whether it computes or not; a
-/// tick is as long as the stage with the most timesteps needs.
+/// With sharded weights every rank of the group takes part in the gathers of every tick, whether it computes
+/// or not; a tick is as long as the stage with the most timesteps needs.
 void StageRunner::idle_until(int64_t tick) {
   for (; counters_.ticks < tick; ++counters_.ticks) {
     idle(passes_per_tick());

@@ -1,4 +1,5 @@
-// The same bytes on any number of ranks: every layout's video, segments and finished latents against one rank's.
+// The same bytes on any number of ranks: every layout's video, segments and finished latents against one
+// rank's.
 
 #include <algorithm>
 #include <cstdlib>
@@ -41,8 +42,14 @@ std::vector<std::string> arguments(const std::string& job, const fs::path& folde
 }
 
 ProgramResult run_ranks(int ranks, const std::vector<std::string>& args) {
-  std::vector<std::string> command = {"mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none",
-                                      "-n", std::to_string(ranks), std::getenv("LATENTCAST_PROGRAM")};
+  std::vector<std::string> command = {"mpirun",
+                                      "--allow-run-as-root",
+                                      "--oversubscribe",
+                                      "--bind-to",
+                                      "none",
+                                      "-n",
+                                      std::to_string(ranks),
+                                      std::getenv("LATENTCAST_PROGRAM")};
   command.insert(command.end(), args.begin(), args.end());
   return run_program(command);
 }
@@ -90,7 +97,8 @@ const fs::path& baseline(const std::string& job, const std::vector<std::string>&
 
 void expect_same(const fs::path& wanted, const fs::path& got) {
   ASSERT_FALSE(bytes_of(wanted / "run" / "video.mp4").empty());
-  EXPECT_TRUE(bytes_of(wanted / "run" / "video.mp4") == bytes_of(got / "run" / "video.mp4")) << "video differs";
+  EXPECT_TRUE(bytes_of(wanted / "run" / "video.mp4") == bytes_of(got / "run" / "video.mp4"))
+      << "video differs";
   const auto a = latents_of(wanted), b = latents_of(got);
   ASSERT_GT(a.size(), 1u);
   ASSERT_EQ(a.size(), b.size());

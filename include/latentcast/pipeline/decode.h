@@ -18,8 +18,8 @@ using FrameSink = std::function<void(const at::Tensor& frames)>;
 /// Turns a clip's blocks into frames: online block by block, batch in one call a clip. The state is the same.
 class DecodeStage {
  public:
-  /// `motion` [16, 19, h, w]: its first 7 latents fill the decoder's past, when the first block comes: so all of the
-  /// decoder's state is made by the thread and stream that decodes.
+  /// `motion` [16, 19, h, w]: its first 7 latents fill the decoder's past, when the first block comes: so all
+  /// of the decoder's state is made by the thread and stream that decodes.
   DecodeStage(std::shared_ptr<const VaeDecoder> decoder, DecodeMode mode, const at::Tensor& motion,
               Trace& trace);
 
@@ -32,7 +32,7 @@ class DecodeStage {
   std::shared_ptr<const VaeDecoder> decoder_;
   DecodeMode mode_;
   CausalState state_;
-  at::Tensor past_;  // undefined once it is in the state
+  at::Tensor past_;                  // undefined once it is in the state
   std::vector<at::Tensor> waiting_;  // batch: blocks of the clip so far
 };
 

@@ -14,16 +14,17 @@ namespace latentcast {
 /// Called when a block's frames have been handed to the video, with whether the clip's segment is closed.
 using BlockSink = std::function<void(int64_t clip, bool clip_closed)>;
 
-/// Turns finished blocks into the video, on whatever rank: decodes them as they come, hands the frames to the segments,
-/// closes a clip's segment after its last block.
+/// Turns finished blocks into the video, on whatever rank: decodes them as they come, hands the frames to the
+/// segments, closes a clip's segment after its last block.
 class DecodeRunner {
  public:
-  DecodeRunner(DecodeStage decoder, VideoAssembler& video, const ScheduleShape& shape, Trace& trace, BlockSink sink);
+  DecodeRunner(DecodeStage decoder, VideoAssembler& video, const ScheduleShape& shape, Trace& trace,
+               BlockSink sink);
 
   /// The next block's latents [16, 3, h, w] float32, on any device.
   void take(const at::Tensor& latents);
-  /// Receives all blocks of the render from the rank of the last stage. The next one is asked for before the last one is
-  /// decoded. `like`: shape, type and device of a block's latents.
+  /// Receives all blocks of the render from the rank of the last stage. The next one is asked for before the
+  /// last one is decoded. `like`: shape, type and device of a block's latents.
   void receive_all(Communicator& pipeline, int from, const at::Tensor& like);
 
  private:

@@ -15,9 +15,9 @@
 
 namespace latentcast {
 
-/// Decodes beside the denoising on one GPU: a thread with a stream of its own runs the DecodeRunner. A block's latents are
-/// handed over with an event that is recorded once by the giver and waited for once by the decoder's stream. At most
-/// two blocks wait; then take() does.
+/// Decodes beside the denoising on one GPU: a thread with a stream of its own runs the DecodeRunner. A
+/// block's latents are handed over with an event that is recorded once by the giver and waited for once by
+/// the decoder's stream. At most two blocks wait; then take() does.
 class DecodeWorker {
  public:
   /// `runner` must outlive the worker and is used by its thread alone.

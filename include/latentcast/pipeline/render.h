@@ -33,11 +33,12 @@ struct RenderResult {
   std::vector<std::string> ranks;  ///< on rank 0: what each rank did, JSON
 };
 
-/// Renders a validated job (see validate() and choose_unset()), from its files to the video, on all ranks of `mpi`, which
-/// call it together; rank 0's job counts. Progress in clips and frames comes on the rank that decodes, phases on rank 0.
-/// Throws InputError, OutputError or InternalError; segments already closed stay. An error before the first block comes on
-/// all ranks with the same code; one after it comes on the rank where it arose, whose caller must end the others
-/// (MpiSession::abort()).
-RenderResult render(const RenderJob& job, const MpiSession& mpi, const ProgressSink& progress, const NoteSink& note);
+/// Renders a validated job (see validate() and choose_unset()), from its files to the video, on all ranks of
+/// `mpi`, which call it together; rank 0's job counts. Progress in clips and frames comes on the rank that
+/// decodes, phases on rank 0. Throws InputError, OutputError or InternalError; segments already closed stay.
+/// An error before the first block comes on all ranks with the same code; one after it comes on the rank
+/// where it arose, whose caller must end the others (MpiSession::abort()).
+RenderResult render(const RenderJob& job, const MpiSession& mpi, const ProgressSink& progress,
+                    const NoteSink& note);
 
 }  // namespace latentcast

@@ -21,6 +21,7 @@ class RunDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path sound_track() const { return path_ / "sound.aac"; }
   std::filesystem::path video() const { return video_; }
+
  private:
   std::filesystem::path path_, video_;
 };

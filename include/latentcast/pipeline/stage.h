@@ -48,9 +48,9 @@ struct ConditionDistance {
   int at(const BlockItem& item, int64_t timestep) const;
 };
 
-/// The part of the denoising that one rank does: a range of timesteps over a range of layers, with the caches for it. A
-/// forward pass is begin_step (on the rank with the first layer), run_layers (on every rank), end_step (on the rank with
-/// the last layer). One thread at a time.
+/// The part of the denoising that one rank does: a range of timesteps over a range of layers, with the caches
+/// for it. A forward pass is begin_step (on the rank with the first layer), run_layers (on every rank),
+/// end_step (on the rank with the last layer). One thread at a time.
 class DenoiseStage {
  public:
   /// `text` [tokens, text_dim]. `layers` gives at least the plan's layers.
@@ -58,10 +58,11 @@ class DenoiseStage {
                const StagePlan& plan, const StageShape& shape, const EulerSchedule& schedule,
                const at::Tensor& text, ConditionDistance distance);
 
-  /// The reference's [16, 1, h, w] and the motion's [16, 19, h, w] tokens: what the first layer of a condition pass takes.
+  /// The reference's [16, 1, h, w] and the motion's [16, 19, h, w] tokens: what the first layer of a
+  /// condition pass takes.
   at::Tensor begin_condition(const at::Tensor& reference, const at::Tensor& motion) const;
-  /// Runs them through the stage's layers and keeps their keys and values. Returns what the next layer takes; undefined
-  /// after the model's last layer. Traced under `sink{clip}`.
+  /// Runs them through the stage's layers and keeps their keys and values. Returns what the next layer takes;
+  /// undefined after the model's last layer. Traced under `sink{clip}`.
   at::Tensor run_condition(at::Tensor x, int64_t clip, Trace& trace);
 
   /// Latents and pose latents [16, 3, h, w] -> tokens [n, dim].

@@ -34,17 +34,19 @@ struct StageCounters {
   int64_t condition_passes = 0, block_passes = 0, idle_passes = 0, ticks = 0;
 };
 
-/// Walks through a stage's items in the order of the schedule: receives what an item needs, runs it, passes the result on.
-/// What the next item needs is asked for before this one computes; what was sent is waited for some items later.
+/// Walks through a stage's items in the order of the schedule: receives what an item needs, runs it, passes
+/// the result on. What the next item needs is asked for before this one computes; what was sent is waited for
+/// some items later.
 ///
-/// By timestep, a stage passes [2, 16, 3, h, w] on: latents and pose. By layers, tokens go from stage to stage, and the
-/// last one, which knows each block's latents, sends them back to the first after every timestep but the last.
+/// By timestep, a stage passes [2, 16, 3, h, w] on: latents and pose. By layers, tokens go from stage to
+/// stage, and the last one, which knows each block's latents, sends them back to the first after every
+/// timestep but the last.
 class StageRunner {
  public:
   /// `sink` is called on the last stage only.
-  StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape, BlockFeed feed,
-              const Conditions& conditions, PoseLatents pose, StageLinks links, LatentSink sink, IdlePass idle_pass,
-              Trace& trace);
+  StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape,
+              BlockFeed feed, const Conditions& conditions, PoseLatents pose, StageLinks links,
+              LatentSink sink, IdlePass idle_pass, Trace& trace);
   ~StageRunner();
 
   void set_inputs(TraceInputs inputs) { inputs_ = std::move(inputs); }
@@ -94,8 +96,8 @@ class StageRunner {
   Trace& trace_;
   TraceInputs inputs_;
   StageCounters counters_;
-  at::Tensor first_latent_;               // of clip 0, on the last stage
-  std::map<int64_t, at::Tensor> latents_; // by layers, on the last stage: blocks under way
+  at::Tensor first_latent_;                // of clip 0, on the last stage
+  std::map<int64_t, at::Tensor> latents_;  // by layers, on the last stage: blocks under way
   std::map<int64_t, at::Tensor> clip_pose_;
   std::deque<Sent> sent_, first_latent_sends_;
 };
