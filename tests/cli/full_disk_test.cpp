@@ -38,7 +38,7 @@ class SmallDisk {
 
 TEST(FullDisk, StopsTheRunAndTheNextOneFinishesIt) {
   TinyJob job;
-  SmallDisk disk(job.path("disk"), "size=64k");
+  SmallDisk disk(job.path("disk"), "size=72k");
   if (!disk.mounted()) GTEST_SKIP() << disk.reason();
   job.options["run_dir"] = job.path("disk/run");
   job.options["num_clip"] = "4";

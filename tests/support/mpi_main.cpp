@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <string>
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -20,10 +21,11 @@ const MpiSession*& current_session() {
 class FailurePrinter : public testing::EmptyTestEventListener {
  public:
   explicit FailurePrinter(int rank) : rank_(rank) {}
+  // GoogleTest must not be asked for the test's name while it reports a result: it holds its lock then.
+  void OnTestStart(const testing::TestInfo& test) override { test_ = test.name(); }
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (result.failed()) {
-      const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-      std::cerr << "rank " << rank_ << ": " << (test != nullptr ? test->name() : "set-up") << ": "
+      std::cerr << "rank " << rank_ << ": " << test_ << ": "
                 << (result.file_name() != nullptr ? result.file_name() : "") << ":" << result.line_number()
                 << ": " << result.message() << std::endl;
     }
@@ -31,6 +33,7 @@ class FailurePrinter : public testing::EmptyTestEventListener {
 
  private:
   int rank_;
+  std::string test_ = "set-up";
 };
 
 int run_tests(const MpiSession& session) {
