@@ -53,6 +53,7 @@ class NcclCommunicator final : public Communicator {
 
   std::unique_ptr<Transfer> launch_send(const at::Tensor& tensor, int to) override;
   std::unique_ptr<Transfer> launch_receive(const at::Tensor& tensor, int from) override;
+  Exchange launch_exchange(const std::vector<Message>& sends, const std::vector<Message>& receives) override;
   std::unique_ptr<Transfer> launch_all_gather(const at::Tensor& part, const at::Tensor& all) override;
   void broadcast(const at::Tensor& tensor, int root) override;
   void barrier() override;
@@ -67,6 +68,11 @@ class NcclCommunicator final : public Communicator {
   template <typename Enqueue>
   std::unique_ptr<Transfer> launch(NcclLink& link, const Operation& operation,
                                    const std::vector<at::Tensor>& tensors, const Enqueue& enqueue);
+  void queue_up(NcclLink& link) const;
+  std::unique_ptr<Transfer> launched(NcclLink& link, const Operation& operation,
+                                     const std::vector<at::Tensor>& tensors);
+  void enqueue_send(const Message& message);
+  void enqueue_receive(const Message& message);
   void check_device(const at::Tensor& tensor, const char* operation) const;
   [[noreturn]] void fail(const std::string& message);
 
@@ -81,12 +87,23 @@ template <typename Enqueue>
 std::unique_ptr<Transfer> NcclCommunicator::launch(NcclLink& link, const Operation& operation,
                                                    const std::vector<at::Tensor>& tensors,
                                                    const Enqueue& enqueue) {
-  const auto device = static_cast<c10::DeviceIndex>(group_->device());
-  const c10::cuda::CUDAGuard guard(device);
-  CudaEvent(c10::cuda::getCurrentCUDAStream(device)).let_wait(link.stream());
+  const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(group_->device()));
+  queue_up(link);
   if (operation.bytes > 0) {
     check_nccl(enqueue(), operation.name, link.comm());
   }
+  return launched(link, operation, tensors);
+}
+
+/// What comes next on the link waits for all that the current stream has been given so far.
+void NcclCommunicator::queue_up(NcclLink& link) const {
+  const auto device = static_cast<c10::DeviceIndex>(group_->device());
+  CudaEvent(c10::cuda::getCurrentCUDAStream(device)).let_wait(link.stream());
+}
+
+std::unique_ptr<Transfer> NcclCommunicator::launched(NcclLink& link, const Operation& operation,
+                                                     const std::vector<at::Tensor>& tensors) {
+  const auto device = static_cast<c10::DeviceIndex>(group_->device());
   auto end = std::make_shared<CudaEvent>(link.stream());
   for (const at::Tensor& tensor : tensors) {
     // Its memory may be given to others only when this stream is done with it.
@@ -113,22 +130,64 @@ void NcclCommunicator::fail(const std::string& message) {
 }
 
 std::unique_ptr<Transfer> NcclCommunicator::launch_send(const at::Tensor& tensor, int to) {
-  check_device(tensor, "send");
-  check_peer(to, rank(), size(), "send");
-  bytes_sent_ += static_cast<int64_t>(tensor.nbytes());
-  NcclLink& link = group_->to(to);
-  return launch(link, {"send", static_cast<int64_t>(tensor.nbytes()), to}, {tensor}, [&] {
-    return ncclSend(tensor.data_ptr(), tensor.nbytes(), ncclUint8, 1, link.comm(), link.stream());
-  });
+  return std::move(launch_exchange({{tensor, to}}, {}).sends.front());
 }
 
 std::unique_ptr<Transfer> NcclCommunicator::launch_receive(const at::Tensor& tensor, int from) {
-  check_device(tensor, "receive");
-  check_peer(from, rank(), size(), "receive");
-  NcclLink& link = group_->from(from);
-  return launch(link, {"receive", static_cast<int64_t>(tensor.nbytes()), from}, {tensor}, [&] {
-    return ncclRecv(tensor.data_ptr(), tensor.nbytes(), ncclUint8, 0, link.comm(), link.stream());
-  });
+  return std::move(launch_exchange({}, {{tensor, from}}).receives.front());
+}
+
+void NcclCommunicator::enqueue_send(const Message& message) {
+  NcclLink& link = group_->to(message.peer);
+  const at::Tensor& tensor = message.tensor;
+  if (tensor.nbytes() > 0) {
+    check_nccl(ncclSend(tensor.data_ptr(), tensor.nbytes(), ncclUint8, 1, link.comm(), link.stream()),
+               "ncclSend", link.comm());
+  }
+}
+
+void NcclCommunicator::enqueue_receive(const Message& message) {
+  NcclLink& link = group_->from(message.peer);
+  const at::Tensor& tensor = message.tensor;
+  if (tensor.nbytes() > 0) {
+    check_nccl(ncclRecv(tensor.data_ptr(), tensor.nbytes(), ncclUint8, 0, link.comm(), link.stream()),
+               "ncclRecv", link.comm());
+  }
+}
+
+Exchange NcclCommunicator::launch_exchange(const std::vector<Message>& sends,
+                                           const std::vector<Message>& receives) {
+  const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(group_->device()));
+  for (const Message& message : sends) {
+    check_device(message.tensor, "send");
+    check_peer(message.peer, rank(), size(), "send");
+    queue_up(group_->to(message.peer));
+    bytes_sent_ += static_cast<int64_t>(message.tensor.nbytes());
+  }
+  for (const Message& message : receives) {
+    check_device(message.tensor, "receive");
+    check_peer(message.peer, rank(), size(), "receive");
+    queue_up(group_->from(message.peer));
+  }
+  // In a group, nothing of ours comes between the kernels' launches: a rank whose host stood still there, for
+  // memory or for a module, until its kernels are done would wait for a kernel that it has yet to launch.
+  check_nccl(ncclGroupStart(), "ncclGroupStart");
+  for (const Message& message : sends) enqueue_send(message);
+  for (const Message& message : receives) enqueue_receive(message);
+  check_nccl(ncclGroupEnd(), "ncclGroupEnd");
+
+  Exchange exchange;
+  for (const Message& message : sends) {
+    const auto bytes = static_cast<int64_t>(message.tensor.nbytes());
+    exchange.sends.push_back(
+        launched(group_->to(message.peer), {"send", bytes, message.peer}, {message.tensor}));
+  }
+  for (const Message& message : receives) {
+    const auto bytes = static_cast<int64_t>(message.tensor.nbytes());
+    exchange.receives.push_back(
+        launched(group_->from(message.peer), {"receive", bytes, message.peer}, {message.tensor}));
+  }
+  return exchange;
 }
 
 std::unique_ptr<Transfer> NcclCommunicator::launch_all_gather(const at::Tensor& part, const at::Tensor& all) {

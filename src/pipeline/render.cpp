@@ -65,7 +65,6 @@ class RankRender {
       checkpoint_ = open_checkpoint(job_);
       layout_ = make_layout(
           layout_request(job_, mpi_.world().size, job_.sample_steps, checkpoint_.dit_config.layers));
-      refuse_untried();
       inputs_ = read_inputs(job_, checkpoint_);
       shape_ = {inputs_.latent_rows(), inputs_.latent_columns(), job_.infer_frames / kBlockFrames};
     });
@@ -81,15 +80,6 @@ class RankRender {
       }
     });
     show_layout();
-  }
-
-  /// Better refused than a silent wait.
-  void refuse_untried() const {
-    if (device_.is_cuda() && mpi_.world().size > 1 && (layout_.shard || layout_.split == Split::kLayers)) {
-      throw InputError(
-          "--shard on and --split layers don't work on several GPUs yet (they do on CPUs); leave them out: "
-          "by timestep with whole weights works");
-    }
   }
 
   void show_layout() {
@@ -183,8 +173,8 @@ class RankRender {
                        conditions_.text, {job_.cond_distance, *job_.base_seed});
     IdlePass idle = sharded_ ? IdlePass([this] { sharded_->pass_without_compute(); }) : IdlePass();
     stage_.emplace(std::move(stage), layout_, rank(), schedule_shape_, BlockFeed(job_, conditions_, shape_),
-                   conditions_, PoseLatents(job_, checkpoint_, inputs_, device_),
-                   StageLinks{*pipeline_, *control_}, finished_sink(), std::move(idle), trace_);
+                   conditions_, PoseLatents(job_, checkpoint_, inputs_, device_), *pipeline_, finished_sink(),
+                   std::move(idle), trace_);
     if (!job_.trace_inputs.empty()) {
       stage_->set_inputs(TraceInputs(job_.trace_inputs));
     }

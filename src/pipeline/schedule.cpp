@@ -114,6 +114,11 @@ std::optional<ScheduleItem> StageWalk::next() {
   return ahead_.extract(ahead_.begin()).mapped();
 }
 
+const ScheduleItem* StageWalk::at(int64_t tick) {
+  if (!current_ || current_->tick < tick) current_ = next();
+  return current_ && current_->tick == tick ? &*current_ : nullptr;
+}
+
 void StageWalk::pull() {
   const ItemsOfStages items = schedule_.next_clip();
   for (const ScheduleItem& item : items[stage_]) ahead_.emplace(item.tick, item);

@@ -1,9 +1,11 @@
 #include "latentcast/pipeline/stage_runner.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <ATen/ATen.h>
 
+#include "latentcast/error.h"
 #include "latentcast/model/vae/latent_scale.h"
 
 namespace latentcast {
@@ -12,27 +14,11 @@ namespace {
 // Sends under way before the oldest is waited for: one is being received while the next is made.
 constexpr size_t kSendsUnderWay = 4;
 
-at::Tensor to_host(const at::Tensor& tensor) { return tensor.to(at::kCPU).contiguous(); }
-
 }  // namespace
 
-/// What an item waits for: nothing on a stage that makes it itself.
-struct StageRunner::Incoming {
-  at::Tensor tensor;
-  std::unique_ptr<Transfer> transfer;
-
-  const at::Tensor& wait() {
-    if (transfer) {
-      transfer->finish();
-      transfer.reset();
-    }
-    return tensor;
-  }
-};
-
 StageRunner::StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape,
-                         BlockFeed feed, const Conditions& conditions, PoseLatents pose, StageLinks links,
-                         LatentSink sink, IdlePass idle_pass, Trace& trace)
+                         BlockFeed feed, const Conditions& conditions, PoseLatents pose,
+                         Communicator& pipeline, LatentSink sink, IdlePass idle_pass, Trace& trace)
     : stage_(std::move(stage)),
       layout_(layout),
       stage_number_(layout.stage_of(rank)),
@@ -40,98 +26,117 @@ StageRunner::StageRunner(DenoiseStage stage, const RankLayout& layout, int rank,
       feed_(std::move(feed)),
       conditions_(conditions),
       pose_(std::move(pose)),
-      links_(links),
+      pipeline_(pipeline),
       sink_(std::move(sink)),
       idle_pass_(std::move(idle_pass)),
-      trace_(trace) {}
+      trace_(trace),
+      walk_(layout, shape, stage_number_),
+      arrivals_(layout, shape, stage_number_) {}
 
 StageRunner::~StageRunner() = default;
 
 void StageRunner::run() {
-  StageWalk walk(layout_, shape_, stage_number_);
-  std::optional<ScheduleItem> item = walk.next();
-  Incoming incoming = item ? ask_for(*item) : Incoming{};
-  while (item) {
-    const std::optional<ScheduleItem> next = walk.next();
-    Incoming later = next ? ask_for(*next) : Incoming{};
-    idle_until(item->tick);
-    run_item(*item, incoming);
-    item = next;
-    incoming = std::move(later);
+  for (;; ++counters_.ticks) {
+    const ScheduleItem* item = walk_.at(counters_.ticks);
+    if (walk_.is_over(counters_.ticks)) {
+      break;
+    }
+    item != nullptr ? run_item(*item) : idle(passes_per_tick());
+    exchange(counters_.ticks);
   }
-  idle_until(walk.ticks());
-  for (Sent& sent : sent_) {
+  for (UnderWay& sent : sent_) {
     sent.transfer->finish();
   }
   sent_.clear();
 }
 
-StageRunner::Incoming StageRunner::ask_for(const ScheduleItem& item) {
-  Incoming incoming;
+at::Tensor StageRunner::empty_for(Arrival::Kind kind) const {
   const StageShape& shape = stage_.shape();
-  const bool by_layers = layout_.split == Split::kLayers;
-  int from = -1;
-  if (!is_first() && by_layers) {
-    const bool condition = item.kind == ScheduleItem::Kind::kCondition;
-    const int64_t tokens = condition ? shape.condition_tokens() : shape.block_tokens();
-    incoming.tensor = at::empty({tokens, stage_.dim()}, stage_.options());
-    from = rank_of(stage_number_ - 1);
-  } else if (item.kind == ScheduleItem::Kind::kBlock &&
-             (!is_first() || (by_layers && item.timesteps.begin > 0))) {
-    const std::vector<int64_t> latents = {kLatentChannels, kBlockLatents, shape.latent_rows,
-                                          shape.latent_columns};
-    const int64_t parts = by_layers ? 1 : 2;
-    incoming.tensor = at::empty({parts, latents[0], latents[1], latents[2], latents[3]},
-                                stage_.options().dtype(at::kFloat));
-    from = is_first() ? rank_of(static_cast<int>(layout_.stages.size()) - 1) : rank_of(stage_number_ - 1);
-    if (is_first() && is_last()) {
-      return {};  // a single stage keeps its latents
-    }
+  const auto latents = [&](int64_t count) {
+    return at::empty({count, kLatentChannels, kBlockLatents, shape.latent_rows, shape.latent_columns},
+                     stage_.options().dtype(at::kFloat));
+  };
+  switch (kind) {
+    case Arrival::Kind::kConditionTokens:
+      return at::empty({shape.condition_tokens(), stage_.dim()}, stage_.options());
+    case Arrival::Kind::kBlockTokens:
+      return at::empty({shape.block_tokens(), stage_.dim()}, stage_.options());
+    case Arrival::Kind::kLatents:
+      return latents(1);
+    case Arrival::Kind::kLatentsAndPose:
+      return latents(2);
+    case Arrival::Kind::kFirstLatent:
+      return at::empty({kLatentChannels, 1, shape.latent_rows, shape.latent_columns},
+                       stage_.options().dtype(at::kFloat));
   }
-  if (from >= 0) {
-    incoming.transfer = links_.pipeline.launch_receive(incoming.tensor, from);
-  }
-  return incoming;
+  throw InternalError("nothing of this kind passes between stages");
 }
 
-void StageRunner::pass_on(const at::Tensor& tensor, int stage) {
-  at::Tensor payload = tensor.contiguous();
-  std::unique_ptr<Transfer> transfer = links_.pipeline.launch_send(payload, rank_of(stage));
-  sent_.push_back({std::move(transfer), std::move(payload)});
+/// The end of a tick: what it made goes out, what the other stages made comes in.
+void StageRunner::exchange(int64_t tick) {
+  const std::vector<Arrival> arrivals = arrivals_.in_tick(tick);
+  std::vector<Message> receives;
+  for (const Arrival& arrival : arrivals) {
+    receives.push_back({empty_for(arrival.kind), rank_of(arrival.from)});
+  }
+  if (outgoing_.empty() && receives.empty()) {
+    return;
+  }
+  Exchange exchange = pipeline_.launch_exchange(outgoing_, receives);
+  for (size_t i = 0; i < arrivals.size(); ++i) {
+    UnderWay coming{std::move(exchange.receives[i]), receives[i].tensor};
+    if (arrivals[i].kind == Arrival::Kind::kFirstLatent) {
+      first_latent_ = std::move(coming);
+    } else {
+      incoming_.push_back(std::move(coming));
+    }
+  }
+  for (size_t i = 0; i < outgoing_.size(); ++i) {
+    sent_.push_back({std::move(exchange.sends[i]), outgoing_[i].tensor});
+  }
+  outgoing_.clear();
   while (sent_.size() > kSendsUnderWay) {
     sent_.front().transfer->finish();
     sent_.pop_front();
   }
 }
 
-void StageRunner::run_item(const ScheduleItem& item, Incoming& incoming) {
-  int64_t passes = 1;
-  if (item.kind == ScheduleItem::Kind::kCondition) {
-    run_condition(item, incoming);
-  } else if (layout_.split == Split::kTimestep) {
-    run_timesteps(item, incoming);
-    passes = item.timesteps.size();
-  } else {
-    run_layers(item, incoming);
-  }
-  idle(passes_per_tick() - passes);
-  ++counters_.ticks;
+void StageRunner::pass_on(const at::Tensor& tensor, int stage) {
+  outgoing_.push_back({tensor.contiguous(), rank_of(stage)});
 }
 
-void StageRunner::run_condition(const ScheduleItem& item, Incoming& incoming) {
-  // MPI moves a message only while its sender calls MPI, and over NCCL this stage would not: it sees the
-  // first latent off before it takes up what the receivers make of it.
-  for (Sent& sent : first_latent_sends_) {
-    sent.transfer->finish();
+/// What the stage before has passed on for this item.
+at::Tensor StageRunner::take_incoming() {
+  if (incoming_.empty()) {
+    throw InternalError("an item of the schedule needs what no stage has sent");
   }
-  first_latent_sends_.clear();
+  UnderWay coming = std::move(incoming_.front());
+  incoming_.pop_front();
+  coming.transfer->finish();
+  return coming.tensor;
+}
+
+void StageRunner::run_item(const ScheduleItem& item) {
+  int64_t passes = 1;
+  if (item.kind == ScheduleItem::Kind::kCondition) {
+    run_condition(item);
+  } else if (layout_.split == Split::kTimestep) {
+    run_timesteps(item);
+    passes = item.timesteps.size();
+  } else {
+    run_layers(item);
+  }
+  idle(passes_per_tick() - passes);
+}
+
+void StageRunner::run_condition(const ScheduleItem& item) {
   at::Tensor x;
   if (stage_.has_first_layer()) {
     const at::Tensor reference = reference_of(item.clip);
     trace_.add("sink" + std::to_string(item.clip) + ".ref_latents", reference.unsqueeze(0));
     x = stage_.begin_condition(reference, conditions_.motion_latents);
   } else {
-    x = incoming.wait();
+    x = take_incoming();
   }
   x = stage_.run_condition(x, item.clip, trace_);
   if (!stage_.has_last_layer()) {
@@ -140,14 +145,14 @@ void StageRunner::run_condition(const ScheduleItem& item, Incoming& incoming) {
   ++counters_.condition_passes;
 }
 
-void StageRunner::run_timesteps(const ScheduleItem& scheduled, Incoming& incoming) {
+void StageRunner::run_timesteps(const ScheduleItem& scheduled) {
   const BlockItem item = feed_.item(scheduled.clip, scheduled.block);
   at::Tensor latents, pose;
   if (is_first()) {
     latents = feed_.noise(item.clip, item.block);
     pose = pose_of(item.clip, item.block);
   } else {
-    const at::Tensor& both = incoming.wait();
+    const at::Tensor both = take_incoming();
     latents = both[0];
     pose = both[1];
   }
@@ -165,16 +170,16 @@ void StageRunner::run_timesteps(const ScheduleItem& scheduled, Incoming& incomin
   }
 }
 
-void StageRunner::run_layers(const ScheduleItem& scheduled, Incoming& incoming) {
+void StageRunner::run_layers(const ScheduleItem& scheduled) {
   const BlockItem item = feed_.item(scheduled.clip, scheduled.block);
   const int64_t t = scheduled.timesteps.begin;
   at::Tensor x;
   if (is_first()) {
     const at::Tensor latents = t == 0 ? feed_.noise(item.clip, item.block)
-                                      : (is_last() ? latents_.at(item.number) : incoming.wait()[0]);
+                                      : (is_last() ? latents_.at(item.number) : take_incoming()[0]);
     x = stage_.begin_step(latents, pose_of(item.clip, item.block));
   } else {
-    x = incoming.wait();
+    x = take_incoming();
   }
   x = stage_.run_layers(item, t, x);
   if (!is_last()) {
@@ -210,12 +215,10 @@ at::Tensor StageRunner::denoise(const BlockItem& item, int64_t timestep, const a
 
 void StageRunner::finish_block(const BlockItem& item, const at::Tensor& latents) {
   if (item.number == 0 && shape_.clips > 1) {
-    // Every stage with the first layer wants it for clip 1's condition pass.
-    first_latent_ = to_host(latents.narrow(1, 0, 1));
-    for (const StagePlan& other : layout_.stages) {
-      if (other.layers.begin == 0 && other.rank != rank_of(stage_number_)) {
-        // Waited for at clip 1's condition pass: the receiver comes for it only after the rest of clip 0.
-        first_latent_sends_.push_back({links_.control.launch_send(first_latent_, other.rank), first_latent_});
+    first_latent_ = {nullptr, latents.narrow(1, 0, 1).contiguous()};
+    for (size_t stage = 0; stage + 1 < layout_.stages.size(); ++stage) {
+      if (layout_.stages[stage].layers.begin == 0) {
+        pass_on(first_latent_.tensor, static_cast<int>(stage));
       }
     }
   }
@@ -226,11 +229,10 @@ at::Tensor StageRunner::reference_of(int64_t clip) {
   if (clip == 0) {
     return conditions_.reference_latents;
   }
-  if (!first_latent_.defined()) {
-    first_latent_ = at::empty_like(conditions_.reference_latents, at::MemoryFormat::Contiguous);
-    links_.control.receive(first_latent_, rank_of(static_cast<int>(layout_.stages.size()) - 1));
+  if (first_latent_.transfer) {
+    std::exchange(first_latent_.transfer, nullptr)->finish();
   }
-  return first_latent_;
+  return first_latent_.tensor;
 }
 
 at::Tensor StageRunner::pose_of(int64_t clip, int64_t block) {
@@ -247,12 +249,6 @@ at::Tensor StageRunner::pose_of(int64_t clip, int64_t block) {
 
 /// With sharded weights every rank of the group takes part in the gathers of every tick, whether it computes
 /// or not; a tick is as long as the stage with the most timesteps needs.
-void StageRunner::idle_until(int64_t tick) {
-  for (; counters_.ticks < tick; ++counters_.ticks) {
-    idle(passes_per_tick());
-  }
-}
-
 void StageRunner::idle(int64_t passes) {
   for (; idle_pass_ && passes > 0; --passes) {
     idle_pass_();

@@ -21,6 +21,17 @@ class [[nodiscard]] Transfer {
   virtual void finish() = 0;
 };
 
+/// A tensor that goes to a rank, or comes from it.
+struct Message {
+  at::Tensor tensor;
+  int peer = 0;
+};
+
+/// Transfers of an exchange, in the order of its messages.
+struct Exchange {
+  std::vector<std::unique_ptr<Transfer>> sends, receives;
+};
+
 /// Moves tensors between the ranks of a group. Tensors are contiguous, on the communicator's device, and both
 /// sides know shape and type. Transfers between a pair of ranks, and collectives of a group, are matched in
 /// the order in which they are launched. A rank never sends to itself. One thread at a time. Failures of the
@@ -36,6 +47,9 @@ class Communicator {
   virtual std::unique_ptr<Transfer> launch_send(const at::Tensor& tensor, int to) = 0;
   /// Afterwards `tensor` has what `from` sent.
   virtual std::unique_ptr<Transfer> launch_receive(const at::Tensor& tensor, int from) = 0;
+  /// Launches several sends and receives as one: whatever the launching of one of them waits for, the others
+  /// are under way. Ranks that send to each other in the same step must launch both this way.
+  virtual Exchange launch_exchange(const std::vector<Message>& sends, const std::vector<Message>& receives);
   /// Afterwards every rank's `all` [size · n] has the ranks' `part` [n] in their order.
   virtual std::unique_ptr<Transfer> launch_all_gather(const at::Tensor& part, const at::Tensor& all) = 0;
 

@@ -78,6 +78,11 @@ class StageWalk {
 
   /// The next item; nullopt after the last one.
   std::optional<ScheduleItem> next();
+  /// The item of a tick, valid until the next call; nullptr if there is none. Ticks must be asked for in
+  /// order; instead of next().
+  const ScheduleItem* at(int64_t tick);
+  /// Whether all stages are done before this tick, which at() has just been asked for.
+  bool is_over(int64_t tick) const { return !current_ && tick >= schedule_.ticks(); }
   /// Ticks of the whole render, all stages; only known after the last item.
   int64_t ticks() const { return schedule_.ticks(); }
 
@@ -90,6 +95,7 @@ class StageWalk {
   int64_t clips_left_;
   int64_t next_clip_tick_;                 ///< in which the stage begins the first clip that is not in ahead_
   std::map<int64_t, ScheduleItem> ahead_;  ///< by tick
+  std::optional<ScheduleItem> current_;    ///< of at()
 };
 
 /// A picture of the first ticks: a row a stage and one for the decoder, a column a tick. C0 is the condition

@@ -82,7 +82,6 @@ class DenoiseStage {
   /// Type and device of the tokens that pass between stages.
   const at::TensorOptions& options() const { return options_; }
   int64_t dim() const { return config_.dim; }
-  LayerProvider& layers() { return *layers_; }
 
  private:
   /// What all timesteps of a block share.

@@ -10,6 +10,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "latentcast/comm/communicator.h"
+#include "latentcast/pipeline/arrivals.h"
 #include "latentcast/pipeline/block_feed.h"
 #include "latentcast/pipeline/layout.h"
 #include "latentcast/pipeline/schedule.h"
@@ -20,12 +21,6 @@ namespace latentcast {
 /// Takes a finished block's latents [16, 3, h, w], float32, in order.
 using LatentSink = std::function<void(const BlockItem& item, const at::Tensor& latents)>;
 
-/// The communicators of a stage; borrowed for the render.
-struct StageLinks {
-  Communicator& pipeline;  ///< all ranks, for tensors of the stages' device: what passes from stage to stage
-  Communicator& control;   ///< all ranks, for CPU tensors: the first latent, once a render
-};
-
 /// Takes part in one pass of weight gathers without computing; empty where weights are not sharded.
 using IdlePass = std::function<void()>;
 
@@ -34,18 +29,23 @@ struct StageCounters {
   int64_t condition_passes = 0, block_passes = 0, idle_passes = 0, ticks = 0;
 };
 
-/// Walks through a stage's items in the order of the schedule: receives what an item needs, runs it, passes
-/// the result on. What the next item needs is asked for before this one computes; what was sent is waited for
-/// some items later.
+/// Walks through the schedule's ticks: runs the stage's item of the tick, then exchanges with the other
+/// stages what this tick made, whether the stage had an item or not.
+///
+/// So all that moves between ranks has one order, the same on every rank: gathers while an item runs, then
+/// the tick's exchange. A receive is launched only there, never ahead: a rank whose host stands still until
+/// the kernels that it has launched are done (CUDA does that for memory and for modules) then waits for
+/// earlier operations only, which all ranks have launched or are about to.
 ///
 /// By timestep, a stage passes [2, 16, 3, h, w] on: latents and pose. By layers, tokens go from stage to
 /// stage, and the last one, which knows each block's latents, sends them back to the first after every
-/// timestep but the last.
+/// timestep but the last. Clip 0's first latent goes from the last stage to all that have the first layer.
 class StageRunner {
  public:
-  /// `sink` is called on the last stage only.
+  /// `pipeline`: all ranks, for tensors of the stages' device; borrowed. `sink` is called on the last stage
+  /// only.
   StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape,
-              BlockFeed feed, const Conditions& conditions, PoseLatents pose, StageLinks links,
+              BlockFeed feed, const Conditions& conditions, PoseLatents pose, Communicator& pipeline,
               LatentSink sink, IdlePass idle_pass, Trace& trace);
   ~StageRunner();
 
@@ -57,23 +57,23 @@ class StageRunner {
   const StageCounters& counters() const { return counters_; }
 
  private:
-  struct Incoming;
-  /// A send under way and what it sends.
-  struct Sent {
+  /// A transfer under way and its tensor.
+  struct UnderWay {
     std::unique_ptr<Transfer> transfer;
     at::Tensor tensor;
   };
 
-  void run_item(const ScheduleItem& item, Incoming& incoming);
-  void run_condition(const ScheduleItem& item, Incoming& incoming);
-  void run_timesteps(const ScheduleItem& item, Incoming& incoming);
-  void run_layers(const ScheduleItem& item, Incoming& incoming);
+  void run_item(const ScheduleItem& item);
+  void run_condition(const ScheduleItem& item);
+  void run_timesteps(const ScheduleItem& item);
+  void run_layers(const ScheduleItem& item);
   void finish_block(const BlockItem& item, const at::Tensor& latents);
   at::Tensor denoise(const BlockItem& item, int64_t timestep, const at::Tensor& latents, const at::Tensor& x);
 
-  Incoming ask_for(const ScheduleItem& item);
+  void exchange(int64_t tick);
+  at::Tensor empty_for(Arrival::Kind kind) const;
   void pass_on(const at::Tensor& tensor, int stage);
-  void idle_until(int64_t tick);
+  at::Tensor take_incoming();
   void idle(int64_t passes);
   int64_t passes_per_tick() const;
   at::Tensor reference_of(int64_t clip);
@@ -90,16 +90,21 @@ class StageRunner {
   BlockFeed feed_;
   const Conditions& conditions_;
   PoseLatents pose_;
-  StageLinks links_;
+  Communicator& pipeline_;
   LatentSink sink_;
   IdlePass idle_pass_;
   Trace& trace_;
   TraceInputs inputs_;
   StageCounters counters_;
-  at::Tensor first_latent_;                // of clip 0, on the last stage
+
+  StageWalk walk_;
+  Arrivals arrivals_;
+  std::vector<Message> outgoing_;         // made in this tick
+  std::deque<UnderWay> incoming_, sent_;  // in the order of their use
+  UnderWay first_latent_;                 // of clip 0
+
   std::map<int64_t, at::Tensor> latents_;  // by layers, on the last stage: blocks under way
   std::map<int64_t, at::Tensor> clip_pose_;
-  std::deque<Sent> sent_, first_latent_sends_;
 };
 
 }  // namespace latentcast
