@@ -87,6 +87,10 @@ int run(int argc, char** argv, const latentcast::MpiSession& mpi) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const latentcast::MpiSession mpi(&argc, &argv);
-  return run(argc, argv, mpi);
+  try {
+    const latentcast::MpiSession mpi(&argc, &argv);
+    return run(argc, argv, mpi);
+  } catch (const latentcast::Error& error) {
+    return fail(error.code(), error.what());  // of the session: ranks that can't find one another
+  }
 }

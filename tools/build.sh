@@ -19,8 +19,12 @@ jobs() {
   echo $((memory < 1 ? 1 : memory < cores ? memory : cores))
 }
 
+# Slurm, which tests start, may have been installed since.
+slurm_is_new() { grep -q '^LATENTCAST_SLURMCTLD.*NOTFOUND$' "$cache" && [[ -x /usr/sbin/slurmctld ]]; }
+
 cache=build/$preset/CMakeCache.txt
-if [[ ! -e build/$preset/build.ninja ]] || ! grep -qxF "LATENTCAST_TORCH_DIR:PATH=$LATENTCAST_TORCH_DIR" "$cache"; then
+if [[ ! -e build/$preset/build.ninja ]] || ! grep -qxF "LATENTCAST_TORCH_DIR:PATH=$LATENTCAST_TORCH_DIR" "$cache" ||
+  slurm_is_new; then
   cmake --preset "$preset" -DLATENTCAST_TORCH_DIR="$LATENTCAST_TORCH_DIR"
 fi
 exec ninja -C "build/$preset" -j "${LATENTCAST_JOBS:-$(jobs)}" "$@"

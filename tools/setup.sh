@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the build needs and is missing; a second or less when nothing is.
-#   Debian packages       as root, or with sudo
+#   Debian packages       as root, or with sudo; with --tests also Slurm, which only tests need
 #   LibTorch, cmake, ninja, numpy
 #                         from PyPI into a virtual environment of their own: /opt/latentcast/venv, or
 #                         ~/.cache/latentcast/venv where /opt can't be written to, or $LATENTCAST_VENV
@@ -16,6 +16,9 @@ packages=(
   libbenchmark-dev libcli11-dev libcpp-httplib-dev libgmock-dev libgtest-dev libhdf5-dev libjpeg-dev libopenmpi-dev
   libsoxr-dev libspdlog-dev libutf8proc-dev libyaml-cpp-dev nlohmann-json3-dev openmpi-bin
 )
+if [[ ${1:-} == --tests ]]; then
+  packages+=(munge slurm-wlm)
+fi
 
 say() { echo "setup: $*"; }
 fail() {

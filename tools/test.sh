@@ -16,7 +16,7 @@ for option in "$@"; do
     *) options+=("$option") ;;
   esac
 done
-tools/setup.sh
+tools/setup.sh --tests
 tools/build.sh "$preset"
 source tools/env.sh
 # Python and LibTorch keep what they allocated once; leaks of ours are found by tests that count.

@@ -1,7 +1,10 @@
 // What launch_test.cpp starts, alone and under mpirun: says where it stands, then ends in the way that is
 // asked for.
+#include <algorithm>
+#include <cstdlib>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include <unistd.h>
 
@@ -12,11 +15,28 @@ namespace {
 
 using latentcast::MpiSession;
 
+/// "HOST CUDA_VISIBLE_DEVICES -> DEVICE": what Slurm shows this rank, and which of it the rank takes.
+std::string device_line(const latentcast::World& world) {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  const std::string list = visible != nullptr ? visible : "";
+  const auto count = list.empty() ? 0 : static_cast<int>(std::count(list.begin(), list.end(), ',')) + 1;
+  return world.host + " " + list + " -> " + std::to_string(latentcast::device_of_rank(world, count));
+}
+
 int run(MpiSession& session, const std::string& way) {
   const bool last = session.world().rank == session.world().size - 1;
   if (way == "world") {
     for (const std::string& line : session.gather_strings(std::to_string(session.world().rank))) {
       std::cout << line << "/" << session.world().size << std::endl;
+    }
+    return 0;
+  }
+  if (way == "device") {
+    const std::vector<std::string> lines = session.gather_strings(device_line(session.world()));
+    for (const std::string& line : lines) {
+      if (session.world().rank == 0) {
+        std::cout << line << std::endl;
+      }
     }
     return 0;
   }
