@@ -23,8 +23,8 @@ constexpr int64_t kMostArea = 4096 * 4096;
 constexpr int kMostThreads = 8;
 constexpr size_t kLongestName = 50;
 
-// A side of the size, 1 to 9 digits; 0 if it is none.
-int64_t side(std::string_view text) {
+// A whole number of 1 to 9 digits; 0 if it is none.
+int64_t whole(std::string_view text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool good = error == std::errc{} && end == text.data() + text.size() && text.size() < 10;
@@ -76,8 +76,8 @@ fs::path default_run_dir(const RenderJob& job, const std::string& time) {
 int64_t area(const RenderJob& job) {
   const std::string_view size = job.size;
   const size_t star = std::min(size.find_first_of("*x"), size.size());
-  const int64_t width = side(size.substr(0, star));
-  const int64_t height = star < size.size() ? side(size.substr(star + 1)) : 0;
+  const int64_t width = whole(size.substr(0, star));
+  const int64_t height = star < size.size() ? whole(size.substr(star + 1)) : 0;
   if (width == 0 || height == 0) {
     throw InputError("--size: '" + job.size +
                      "' is not an area. Write width*height in pixels, such as \"688*368\".");
@@ -87,6 +87,23 @@ int64_t area(const RenderJob& job) {
                      " is out of range: the area must be between 64*64 and 4096*4096 pixels.");
   }
   return width * height;
+}
+
+std::vector<int64_t> given_partition(const RenderJob& job) {
+  const std::string_view text = job.layer_partition;
+  if (text == "balanced" || text == "even") return {};
+  std::vector<int64_t> layers;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    layers.push_back(whole(text.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  if (std::find(layers.begin(), layers.end(), 0) != layers.end()) {
+    throw InputError("--layer_partition: '" + job.layer_partition +
+                     "' is not supported. There is: balanced, even, or the number of layers of each stage "
+                     "joined by commas, such as 22,18.");
+  }
+  return layers;
 }
 
 std::string prompt_text(const RenderJob& job) {

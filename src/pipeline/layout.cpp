@@ -1,23 +1,63 @@
 #include "latentcast/pipeline/layout.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
+
+#include "layer_cut.h"
 
 #include "latentcast/error.h"
 
 namespace latentcast {
 namespace {
 
-constexpr double kDecodeSteps = 0.5;  // decoding a block takes about half as long as a step of it
+constexpr double kEqual =
+    0.98;  // a layout is faster only if it takes less than this part of the other's time
 
-std::vector<Range> cut_evenly(int64_t units, int64_t parts) {
+std::vector<double> costs_of_layers(const LayoutRequest& request) {
+  if (!request.costs.layers.empty()) return request.costs.layers;
+  return std::vector<double>(static_cast<size_t>(request.layers), 1.0);
+}
+
+double sum(const std::vector<double>& costs, Range range) {
+  return std::accumulate(costs.begin() + range.begin, costs.begin() + range.end, 0.0);
+}
+
+std::vector<Range> cut_as_given(const std::vector<int64_t>& sizes) {
   std::vector<Range> ranges;
-  for (int64_t i = 0, begin = 0; i < parts; ++i) {
-    const int64_t size = units / parts + (i < units % parts ? 1 : 0);
+  for (const int64_t size : sizes) {
+    const int64_t begin = ranges.empty() ? 0 : ranges.back().end;
     ranges.push_back({begin, begin + size});
-    begin += size;
   }
   return ranges;
+}
+
+std::vector<Range> cut_layers(const LayoutRequest& request, int64_t stages, DecoderPlace decoder) {
+  switch (request.partition.kind) {
+    case LayerPartition::Kind::kGiven:
+      return cut_as_given(request.partition.given);
+    case LayerPartition::Kind::kEven:
+      return cut_evenly(request.layers, stages);
+    case LayerPartition::Kind::kBalanced:
+      break;
+  }
+  const std::vector<double> costs = costs_of_layers(request);
+  // A block's decoding in the layers' unit: a stage goes through its layers once a timestep.
+  const double decode = decoder == DecoderPlace::kStream ? request.costs.decode_steps() : 0.0;
+  const double step = sum(costs, {0, request.layers});
+  return cut_balanced(costs, stages, decode * step / static_cast<double>(request.timesteps));
+}
+
+std::vector<double> work_of_ranks(const RankLayout& layout, const LayoutRequest& request) {
+  const std::vector<double> costs = costs_of_layers(request);
+  const double step = sum(costs, {0, request.layers});
+  std::vector<double> work(static_cast<size_t>(layout.world_size), 0.0);
+  for (const StagePlan& stage : layout.stages) {
+    const double steps = static_cast<double>(stage.timesteps.size()) * sum(costs, stage.layers) / step;
+    work[static_cast<size_t>(stage.rank)] += steps;
+  }
+  work[static_cast<size_t>(layout.decoder_rank)] += request.costs.decode_steps();
+  return work;
 }
 
 RankLayout lay_out(const LayoutRequest& request, Split split, int64_t stages, DecoderPlace decoder) {
@@ -26,7 +66,8 @@ RankLayout lay_out(const LayoutRequest& request, Split split, int64_t stages, De
   layout.split = split;
   layout.shard = request.shard.value_or(false) && stages > 1;
   const bool by_timestep = split == Split::kTimestep;
-  for (const Range& part : cut_evenly(by_timestep ? request.timesteps : request.layers, stages)) {
+  for (const Range& part :
+       by_timestep ? cut_evenly(request.timesteps, stages) : cut_layers(request, stages, decoder)) {
     const int rank = static_cast<int>(layout.stages.size());
     const Range timesteps = by_timestep ? part : Range{0, request.timesteps};
     const Range layers = by_timestep ? Range{0, request.layers} : part;
@@ -34,7 +75,28 @@ RankLayout lay_out(const LayoutRequest& request, Split split, int64_t stages, De
   }
   layout.decoder = decoder;
   layout.decoder_rank = request.world_size - 1;
+  layout.work = work_of_ranks(layout, request);
   return layout;
+}
+
+int64_t most_stages(const LayoutRequest& request, Split split) {
+  return split == Split::kTimestep ? request.timesteps : request.layers;
+}
+
+bool is_given(const LayoutRequest& request) { return request.partition.kind == LayerPartition::Kind::kGiven; }
+
+// In the order of preference.
+std::vector<Split> splits_to_try(const LayoutRequest& request) {
+  if (request.split) return {*request.split};
+  if (request.shard.value_or(false)) return {Split::kTimestep};
+  if (is_given(request)) return {Split::kLayers};
+  return {Split::kTimestep, Split::kLayers};
+}
+
+Split split_with_most_stages(const LayoutRequest& request, const std::vector<Split>& splits) {
+  return *std::max_element(splits.begin(), splits.end(), [&](Split a, Split b) {
+    return most_stages(request, a) < most_stages(request, b);
+  });
 }
 
 std::string counted(int64_t number, const std::string& what) {
@@ -62,11 +124,12 @@ class Refusal {
   Refusal(const LayoutRequest& request, Split split)
       : request_(request),
         by_timestep_(split == Split::kTimestep),
-        most_stages_(by_timestep_ ? request.timesteps : request.layers) {}
+        most_stages_(most_stages(request, split)) {}
 
   [[noreturn]] void refuse() const {
     if (request_.num_gpus_dit && *request_.num_gpus_dit > most_stages_) throw InputError(too_many_stages());
     if (request_.num_gpus_dit) throw InputError(other_number_of_ranks());
+    if (is_given(request_)) throw InputError(other_number_of_parts());
     if (request_.decoder == DecoderPlace::kRank && request_.world_size == 1) {
       throw InputError("A decode rank (--decoder rank) needs a second rank, and " + started(1) + ". Start " +
                        useful_ranks(most_stages_, request_.decoder) + " ranks, or leave --decoder out.");
@@ -80,11 +143,22 @@ class Refusal {
                         : counted(most_stages_, "layer");
   }
 
+  bool layers_would_do() const {
+    return by_timestep_ && request_.layers > most_stages_ && !request_.shard.value_or(false);
+  }
+
+  std::string other_number_of_parts() const {
+    const auto stages = static_cast<int64_t>(request_.partition.given.size());
+    return "--layer_partition names the layers of " + counted(stages, "stage") + ", and " +
+           started(request_.world_size) + ". Start " + std::to_string(stages) + " (--decoder stream) or " +
+           std::to_string(stages + 1) + " (--decoder rank), or name as many numbers as there are stages.";
+  }
+
   std::string too_many_stages() const {
     std::string text = "--num_gpus_dit " + std::to_string(*request_.num_gpus_dit) + ": the work is " +
                        work() + ", so there can't be more stages than " + std::to_string(most_stages_) +
                        ". Give " + from_to(1, most_stages_);
-    if (by_timestep_)
+    if (layers_would_do())
       text += ", or divide the work by layers (--split layers: " + from_to(1, request_.layers) + ")";
     return text + ".";
   }
@@ -113,7 +187,7 @@ class Refusal {
     text += request_.decoder == DecoderPlace::kStream ? " at most, which decode too (--decoder stream)"
                                                       : " and a decode rank at most";
     text += ". Start " + useful_ranks(most_stages_, request_.decoder) + " ranks";
-    if (by_timestep_) {
+    if (layers_would_do()) {
       text += ", or divide the work by layers (--split layers: " +
               useful_ranks(request_.layers, request_.decoder) + " ranks)";
     }
@@ -125,18 +199,39 @@ class Refusal {
   int64_t most_stages_;
 };
 
-void check(const LayoutRequest& request, Split split) {
+void check_partition(const LayoutRequest& request) {
+  const std::vector<int64_t>& given = request.partition.given;
+  const int64_t sum = std::accumulate(given.begin(), given.end(), int64_t{0});
+  if (std::any_of(given.begin(), given.end(), [](int64_t layers) { return layers < 1; }) ||
+      sum != request.layers) {
+    throw InputError("--layer_partition: give the number of layers of each stage, 1 or more, " +
+                     std::to_string(request.layers) + " together; these are " + std::to_string(sum) + ".");
+  }
+}
+
+void check(const LayoutRequest& request, const std::vector<Split>& splits) {
   if (request.world_size < 1 || request.timesteps < 1 || request.layers < 1) {
     throw InternalError("A layout needs at least one rank, one timestep and one layer.");
+  }
+  const size_t costs = request.costs.layers.size();
+  if ((costs != 0 && costs != static_cast<size_t>(request.layers)) || !(request.costs.step > 0)) {
+    throw InternalError("A layout needs the cost of a step, and of every layer or none.");
   }
   if (request.num_gpus_dit && *request.num_gpus_dit < 1) {
     throw InputError("--num_gpus_dit " + std::to_string(*request.num_gpus_dit) + ": it must be 1 or more.");
   }
-  if (request.shard.value_or(false) && split == Split::kLayers) {
+  if (request.shard.value_or(false) && request.split == Split::kLayers) {
     throw InputError(
         "--shard on and --split layers contradict each other: by layers a rank has its own layers' weights "
         "only, and there is nothing to gather. Leave one out.");
   }
+  if (!is_given(request)) return;
+  if (splits != std::vector<Split>{Split::kLayers}) {
+    throw InputError(
+        "--layer_partition divides the layers, which --split timestep and --shard on leave together. Leave "
+        "one out.");
+  }
+  check_partition(request);
 }
 
 }  // namespace
@@ -147,31 +242,38 @@ int RankLayout::stage_of(int rank) const {
   return found == stages.end() ? -1 : static_cast<int>(found - stages.begin());
 }
 
-double block_period(const RankLayout& layout) {
-  const auto layers = static_cast<double>(layout.stages.back().layers.end);
-  double longest = kDecodeSteps;
-  for (const StagePlan& stage : layout.stages) {
-    double steps = static_cast<double>(stage.timesteps.size() * stage.layers.size()) / layers;
-    if (layout.decodes(stage.rank)) steps += kDecodeSteps;
-    longest = std::max(longest, steps);
+int64_t RankLayout::blocks_under_way() const {
+  const auto count = static_cast<int64_t>(stages.size());
+  if (split == Split::kTimestep || count == 1) return count;
+  double least = work.at(static_cast<size_t>(stages.front().rank)), most = least;
+  for (const StagePlan& stage : stages) {
+    least = std::min(least, work[static_cast<size_t>(stage.rank)]);
+    most = std::max(most, work[static_cast<size_t>(stage.rank)]);
   }
-  return longest;
+  const bool uneven = least < kEqual * most || decodes(stages.back().rank);
+  return uneven ? count + 1 : count;
+}
+
+double block_period(const RankLayout& layout) {
+  return *std::max_element(layout.work.begin(), layout.work.end());
 }
 
 RankLayout make_layout(const LayoutRequest& request) {
-  const Split split = request.split.value_or(Split::kTimestep);
-  check(request, split);
-  const int64_t most_stages = split == Split::kTimestep ? request.timesteps : request.layers;
+  const std::vector<Split> splits = splits_to_try(request);
+  check(request, splits);
   std::optional<RankLayout> best;
-  for (const DecoderPlace decoder : {DecoderPlace::kRank, DecoderPlace::kStream}) {
-    const int stages = request.world_size - (decoder == DecoderPlace::kRank ? 1 : 0);
-    if (stages < 1 || stages > most_stages) continue;
-    if (request.decoder.value_or(decoder) != decoder) continue;
-    if (request.num_gpus_dit.value_or(stages) != stages) continue;
-    RankLayout layout = lay_out(request, split, stages, decoder);
-    if (!best || block_period(layout) < block_period(*best)) best = std::move(layout);
+  for (const Split split : splits) {
+    for (const DecoderPlace decoder : {DecoderPlace::kRank, DecoderPlace::kStream}) {
+      const int stages = request.world_size - (decoder == DecoderPlace::kRank ? 1 : 0);
+      if (stages < 1 || stages > most_stages(request, split)) continue;
+      if (request.decoder.value_or(decoder) != decoder) continue;
+      if (request.num_gpus_dit.value_or(stages) != stages) continue;
+      if (is_given(request) && request.partition.given.size() != static_cast<size_t>(stages)) continue;
+      RankLayout layout = lay_out(request, split, stages, decoder);
+      if (!best || block_period(layout) < kEqual * block_period(*best)) best = std::move(layout);
+    }
   }
-  if (!best) Refusal(request, split).refuse();
+  if (!best) Refusal(request, split_with_most_stages(request, splits)).refuse();
   return *best;
 }
 

@@ -28,6 +28,12 @@ LayoutRequest layout_request(const RenderJob& job, int world_size, int64_t times
   if (!ignores_num_gpus(job, world_size)) request.num_gpus_dit = job.num_gpus_dit;
   request.decoder = decoder_place(job, world_size);
   if (job.split != "auto") request.split = job.split == "layers" ? Split::kLayers : Split::kTimestep;
+  request.partition.given = given_partition(job);
+  if (!request.partition.given.empty()) {
+    request.partition.kind = LayerPartition::Kind::kGiven;
+  } else if (job.layer_partition == "even") {
+    request.partition.kind = LayerPartition::Kind::kEven;
+  }
   if (job.shard != "auto") request.shard = job.shard == "on";
   return request;
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdio>
+#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -29,13 +30,27 @@ std::string share_text(const RankLayout& layout, const StagePlan& stage) {
   return text;
 }
 
+std::string work_text(const RankLayout& layout, int rank) {
+  const double all = std::accumulate(layout.work.begin(), layout.work.end(), 0.0);
+  char text[16];
+  std::snprintf(text, sizeof text, "%.1f %%", 100 * layout.work[static_cast<size_t>(rank)] / all);
+  return text;
+}
+
 Row row(const RankLayout& layout, int rank, const std::string& host, const std::string& device) {
   const int index = layout.stage_of(rank);
-  if (index < 0) return {std::to_string(rank), host, device, "-", "-", "decoder", "-"};
+  if (index < 0)
+    return {std::to_string(rank), host, device, "-", "-", "decoder", "-", work_text(layout, rank)};
   const StagePlan& stage = layout.stages[static_cast<size_t>(index)];
   const std::string role = "stage " + std::to_string(index) + (layout.decodes(rank) ? ", decoder" : "");
-  return {std::to_string(rank),     host, device, range_text(stage.timesteps), range_text(stage.layers), role,
-          share_text(layout, stage)};
+  return {std::to_string(rank),
+          host,
+          device,
+          range_text(stage.timesteps),
+          range_text(stage.layers),
+          role,
+          share_text(layout, stage),
+          work_text(layout, rank)};
 }
 
 std::string aligned(const std::vector<Row>& rows) {
@@ -66,7 +81,7 @@ std::string layout_table(const RankLayout& layout, const std::vector<std::string
     throw InternalError("The layout's table needs a host and a device for each of " + std::to_string(ranks) +
                         " ranks.");
   }
-  std::vector<Row> rows = {{"rank", "host", "device", "timesteps", "layers", "role", "weights"}};
+  std::vector<Row> rows = {{"rank", "host", "device", "timesteps", "layers", "role", "weights", "work"}};
   for (size_t rank = 0; rank < ranks; ++rank) {
     rows.push_back(row(layout, static_cast<int>(rank), hosts[rank], devices[rank]));
   }
@@ -86,6 +101,9 @@ std::string layout_json(const RankLayout& layout) {
   }
   json["decoder"] = {{"place", layout.decoder == DecoderPlace::kRank ? "rank" : "stream"},
                      {"rank", layout.decoder_rank}};
+  json["layers_per_stage"] = Json::array();
+  for (const StagePlan& stage : layout.stages) json["layers_per_stage"].push_back(stage.layers.size());
+  json["steps_per_block"] = layout.work;
   return json.dump(2);
 }
 

@@ -16,6 +16,7 @@
 #include "latentcast/pipeline/conditions.h"
 #include "latentcast/pipeline/decode_runner.h"
 #include "latentcast/pipeline/decode_worker.h"
+#include "latentcast/pipeline/layer_costs.h"
 #include "latentcast/pipeline/layout.h"
 #include "latentcast/pipeline/layout_request.h"
 #include "latentcast/pipeline/run_directory.h"
@@ -63,10 +64,9 @@ class RankRender {
       device_ = select_device(job_.device, job_.dtype, job_.threads,
                               [&](int gpus) { return device_of_rank(mpi_.world(), gpus); });
       checkpoint_ = open_checkpoint(job_);
-      layout_ = make_layout(
-          layout_request(job_, mpi_.world().size, job_.sample_steps, checkpoint_.dit_config.layers));
       inputs_ = read_inputs(job_, checkpoint_);
       shape_ = {inputs_.latent_rows(), inputs_.latent_columns(), job_.infer_frames / kBlockFrames};
+      layout_ = lay_out();
     });
     coordinate(*control_, [&] {
       if (is_root()) {
@@ -80,6 +80,13 @@ class RankRender {
       }
     });
     show_layout();
+  }
+
+  RankLayout lay_out() const {
+    const DitConfig& config = checkpoint_.dit_config;
+    LayoutRequest request = layout_request(job_, mpi_.world().size, job_.sample_steps, config.layers);
+    request.costs.layers = layer_costs(config, shape_);
+    return make_layout(request);
   }
 
   void show_layout() {

@@ -21,10 +21,16 @@ void add_to_all_stages(ScheduleItem item, ItemsOfStages& items) {
   }
 }
 
+std::vector<int64_t> first_free_ticks(const RankLayout& layout) {
+  const auto stages = static_cast<int64_t>(layout.stages.size());
+  return std::vector<int64_t>(
+      static_cast<size_t>(layout.split == Split::kTimestep ? stages : layout.blocks_under_way()), 0);
+}
+
 }  // namespace
 
 Schedule::Schedule(const RankLayout& layout, const ScheduleShape& shape)
-    : layout_(layout), shape_(shape), free_from_(layout.stages.size(), 0) {
+    : layout_(layout), shape_(shape), free_from_(first_free_ticks(layout)) {
   const bool last_fits = shape.blocks_in_last_clip >= 1 && shape.blocks_in_last_clip <= shape.blocks_per_clip;
   if (layout.stages.empty() || shape.clips < 1 || shape.timesteps < 1 || !last_fits) {
     throw InternalError(

@@ -236,12 +236,12 @@ at::Tensor StageRunner::reference_of(int64_t clip) {
 }
 
 at::Tensor StageRunner::pose_of(int64_t clip, int64_t block) {
-  // Blocks of two clips may be under way at once, and clips are encoded in order.
+  // Every block under way may be another clip's, and clips are encoded in order.
   while (clip_pose_.empty() || clip_pose_.rbegin()->first < clip) {
     const int64_t next = clip_pose_.empty() ? 0 : clip_pose_.rbegin()->first + 1;
     clip_pose_.emplace(next, pose_.next_clip(trace_));
   }
-  while (clip_pose_.begin()->first + 2 < clip) {
+  while (clip_pose_.begin()->first + layout_.blocks_under_way() < clip) {
     clip_pose_.erase(clip_pose_.begin());
   }
   return clip_pose_.at(clip).narrow(1, block * kBlockLatents, kBlockLatents);

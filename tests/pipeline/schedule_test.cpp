@@ -35,8 +35,10 @@ void for_all_renders(Check check) {
   for (const Split split : {Split::kTimestep, Split::kLayers}) {
     for (int64_t timesteps = 1; timesteps <= 8; ++timesteps) {
       const int most_stages = split == Split::kTimestep ? static_cast<int>(timesteps) : 9;
-      for (int stages = 1; stages <= most_stages; ++stages) {
-        const RankLayout layout = layout_of(split, stages, timesteps);
+      for (int i = 2; i < 2 * most_stages + 2; ++i) {
+        // With a decode rank layers may be even, with a stream they are not.
+        const RankLayout layout =
+            layout_of(split, i / 2, timesteps, i % 2 == 0 ? DecoderPlace::kStream : DecoderPlace::kRank);
         for (int64_t blocks = 1; blocks <= 8; ++blocks) {
           for (const int64_t clips : {1, 2, 3, 5}) {
             for (const int64_t last : std::set<int64_t>{1, (blocks + 1) / 2, blocks}) {
@@ -198,20 +200,30 @@ TEST(Schedule, NothingCouldRunATickEarlier) {
     for_all_items(w, [&](size_t stage, int64_t tick, const std::vector<int64_t>& before, bool starts) {
       const int64_t earlier = tick - 1;
       const bool waits = std::find(before.begin(), before.end(), earlier) != before.end();
-      const bool full = w.by_layers() && starts && under_way(w, earlier) >= static_cast<int64_t>(w.stages);
-      EXPECT_TRUE(tick == 0 || waits || full || w.works(stage, earlier))
+      const bool full = w.by_layers() && starts && under_way(w, earlier) >= layout.blocks_under_way();
+      // A block keeps its turn even if there are too few to fill the others'.
+      const bool turn = w.by_layers() && layout.blocks_under_way() > static_cast<int64_t>(w.stages) &&
+                        std::find(before.begin(), before.end(), tick - 2) != before.end();
+      EXPECT_TRUE(tick == 0 || waits || full || turn || w.works(stage, earlier))
           << "stage " << stage << ", tick " << tick << "\n"
           << named(w);
     });
   });
 }
 
-TEST(Schedule, BlocksUnderWayByLayersAreAsManyAsStages) {
+TEST(Schedule, BlocksUnderWayByLayersAreAsManyAsStagesOneMoreWhereTheyAreUneven) {
+  const auto under_way_of = [](int stages, DecoderPlace decoder) {
+    return layout_of(Split::kLayers, stages, 4, decoder).blocks_under_way();
+  };
+  EXPECT_EQ(under_way_of(4, DecoderPlace::kRank), 4) << "10 layers each";
+  EXPECT_EQ(under_way_of(3, DecoderPlace::kRank), 4) << "14, 13, 13";
+  EXPECT_EQ(under_way_of(3, DecoderPlace::kStream), 4);
+  EXPECT_EQ(under_way_of(1, DecoderPlace::kStream), 1);
   for_all_renders([](const RankLayout& layout, const ScheduleShape& shape) {
     const Whole w(layout, shape);
     if (!w.by_layers()) return;
     for (int64_t tick = 0; tick < w.ticks; ++tick) {
-      EXPECT_LE(under_way(w, tick), static_cast<int64_t>(w.stages)) << "tick " << tick << "\n" << named(w);
+      EXPECT_LE(under_way(w, tick), layout.blocks_under_way()) << "tick " << tick << "\n" << named(w);
     }
   });
 }
@@ -303,11 +315,11 @@ rank 3, decoder (stream)  .   .   .   .   .   0.0 0.1 .   .   .   1.0 1.1
 
 // Clips 1 and 2 alternate where clip 1 has an odd number of blocks for two stages.
 TEST(DrawSchedule, ByLayers) {
-  EXPECT_EQ("\n" + draw_schedule(layout_of(Split::kLayers, 2, 2), {3, 3, 2, 2}, 18), R"(
-tick                      0     1     2     3     4     5     6     7     8     9     10    11    12    13    14    15    16    17
-rank 0, layers 0-19       C0    0.0:0 0.1:0 0.0:1 0.1:1 0.2:0 .     0.2:1 C1    1.0:0 1.1:0 1.0:1 1.1:1 1.2:0 2.0:0 1.2:1 2.0:1 2.1:0
-rank 1, layers 20-39      .     C0    0.0:0 0.1:0 0.0:1 0.1:1 0.2:0 .     0.2:1 C1    1.0:0 1.1:0 1.0:1 1.1:1 1.2:0 2.0:0 1.2:1 2.0:1
-rank 1, decoder (stream)  .     .     .     .     .     0.0   0.1   .     .     0.2   .     .     .     1.0   1.1   .     .     1.2
+  EXPECT_EQ("\n" + draw_schedule(layout_of(Split::kLayers, 2, 2, DecoderPlace::kRank), {3, 3, 2, 2}, 18), R"(
+tick                  0     1     2     3     4     5     6     7     8     9     10    11    12    13    14    15    16    17
+rank 0, layers 0-19   C0    0.0:0 0.1:0 0.0:1 0.1:1 0.2:0 .     0.2:1 C1    1.0:0 1.1:0 1.0:1 1.1:1 1.2:0 2.0:0 1.2:1 2.0:1 2.1:0
+rank 1, layers 20-39  .     C0    0.0:0 0.1:0 0.0:1 0.1:1 0.2:0 .     0.2:1 C1    1.0:0 1.1:0 1.0:1 1.1:1 1.2:0 2.0:0 1.2:1 2.0:1
+rank 2, decoder       .     .     .     .     .     0.0   0.1   .     .     0.2   .     .     .     1.0   1.1   .     .     1.2
 )");
 }
 
@@ -327,8 +339,8 @@ TEST(RanksPage, HasThePicturesThatAreDrawn) {
   for (int ranks = 1; ranks <= 5; ++ranks) {
     EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kTimestep, ranks, shape, 14)));
   }
-  EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kLayers, 2, shape, 12)));
-  EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kLayers, 3, shape, 16)));
+  EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kLayers, 2, shape, 18)));
+  EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kLayers, 3, shape, 20)));
 }
 
 }  // namespace

@@ -51,15 +51,16 @@ struct RenderJob {
   int crf = 18;
 
   // How it is computed
-  std::string device = "auto";       ///< auto, cpu or cuda
-  std::string dtype = "auto";        ///< auto, float32 or bf16
-  int threads = 0;                   ///< 0: chosen by choose_unset()
-  std::optional<int> num_gpus_dit;   ///< stages; see layout_request()
-  bool enable_vae_parallel = false;  ///< the public way to say decoder = rank
-  std::string decoder = "auto";      ///< auto, rank or stream
-  std::string split = "auto";        ///< auto, timestep or layers
-  std::string shard = "auto";        ///< auto, on or off
-  int timeout = 300;                 ///< seconds without progress after which a rank is given up
+  std::string device = "auto";               ///< auto, cpu or cuda
+  std::string dtype = "auto";                ///< auto, float32 or bf16
+  int threads = 0;                           ///< 0: chosen by choose_unset()
+  std::optional<int> num_gpus_dit;           ///< stages; see layout_request()
+  bool enable_vae_parallel = false;          ///< the public way to say decoder = rank
+  std::string decoder = "auto";              ///< auto, rank or stream
+  std::string split = "auto";                ///< auto, timestep or layers
+  std::string shard = "auto";                ///< auto, on or off
+  std::string layer_partition = "balanced";  ///< balanced, even or N,N,...; see given_partition()
+  int timeout = 300;                         ///< seconds without progress after which a rank is given up
   std::filesystem::path trace;
   std::optional<int> trace_blocks;
   std::filesystem::path trace_inputs;
@@ -73,6 +74,10 @@ struct RenderJob {
 
 /// The area in pixels that job.size names. Throws InputError unless it is "W*H" between 64*64 and 4096*4096.
 int64_t area(const RenderJob& job);
+
+/// Layers of each stage as job.layer_partition names them; none for balanced and even. Throws InputError
+/// unless it is one of these.
+std::vector<int64_t> given_partition(const RenderJob& job);
 
 /// The prompt as given or as read from prompt_file (UTF-8, not yet cleaned). Throws InputError if there is
 /// neither, or the file can't be read.

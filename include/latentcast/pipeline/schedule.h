@@ -32,12 +32,11 @@ struct ScheduleShape {
 /// an earlier tick:
 /// - by timestep, a block enters stage s one tick after it left stage s − 1;
 /// - by layers, (block, timestep) enters stage s one tick after stage s − 1, and the first stage starts it
-/// only after the
-///   last stage has finished (block, timestep − 1); as many blocks are under way as there are stages;
+///   only after the last stage has finished (block, timestep − 1); layout.blocks_under_way() blocks take
+///   turns;
 /// - the condition pass of clip 0 comes first on every stage (by layers one tick after the stage before);
-/// that of clip 1
-///   comes after the last tick of block 0, after the stage's last item of clip 0 and before its first of clip
-///   1;
+///   that of clip 1 comes after the last tick of block 0, after the stage's last item of clip 0 and before
+///   its first of clip 1;
 /// - every stage runs (block, timestep) after (block − 1, timestep).
 /// Items come out clip by clip, so that a render of any length needs no list of all. Where they don't fill
 /// the ticks (by layers, blocks a clip no multiple of the stages) the next clip's items lie in the ticks
@@ -64,7 +63,7 @@ class Schedule {
   ScheduleShape shape_;
   int64_t clip_ = 0, ticks_ = 0;
   /// First tick without work: by timestep of each stage; by layers on the first stage of each lane. A block
-  /// keeps its lane, every stages-th tick of the first stage, until it is done.
+  /// keeps its lane, every lanes-th tick of the first stage, until it is done.
   std::vector<int64_t> free_from_;
   int64_t first_block_done_ = 0;  ///< tick in which the last stage finished block 0
 };
