@@ -160,6 +160,20 @@ std::vector<Layout> covering() {
 INSTANTIATE_TEST_SUITE_P(Covering, Ranks, testing::ValuesIn(covering()),
                          [](const auto& info) { return info.param.name(); });
 
+// A block a clip, so that four clips are under way; and a cut by hand.
+TEST(RanksByLayers, TakeClipsOfOneBlock) {
+  const std::vector<std::string> extra = {"--infer_frames", "12", "--num_clip", "7"};
+  const Layout layout = {"landscape", 3, {"--split", "layers", "--layer_partition", "1,2,1"}};
+  const TemporaryFolder folder;
+  std::vector<std::string> args = arguments(layout.job, folder.path());
+  args.insert(args.end(), layout.options.begin(), layout.options.end());
+  args.insert(args.end(), extra.begin(), extra.end());
+  const ProgramResult result = run_ranks(layout.ranks, args);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  expect_same(baseline(layout.job, extra), folder.path());
+  expect_ranks_worked(folder.path(), layout);
+}
+
 TEST(RankCounts, ThatLeaveNothingToDoAreRefusedWithTheUsefulOnes) {
   const TemporaryFolder folder;
   const ProgramResult result = run_ranks(3, [&] {
