@@ -1,12 +1,14 @@
 #include "checkpoint_files.h"
 
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "latentcast/config/render_job.h"
 #include "latentcast/error.h"
 
 namespace latentcast {
@@ -63,6 +65,19 @@ std::vector<std::string> missing_files(const fs::path& folder) {
 }
 
 }  // namespace
+
+std::vector<std::string> model_files(const fs::path& ckpt_dir) {
+  std::vector<std::string> names(std::begin(kAlways), std::end(kAlways));
+  if (is_file(ckpt_dir / kIndex)) {
+    const std::set<std::string> parts = shards(ckpt_dir / kIndex);
+    names.insert(names.end(), parts.begin(), parts.end());
+  } else {
+    names.emplace_back(kWeights);
+  }
+  const std::string speech = std::string(kSpeechFolder) + "/model.safetensors";
+  names.push_back(is_file(ckpt_dir / speech) ? speech : std::string(kSpeechFolder) + "/pytorch_model.bin");
+  return names;
+}
 
 void check_checkpoint(const fs::path& folder) {
   std::error_code ignored;

@@ -66,7 +66,6 @@ std::string name_from(std::string_view prompt) {
 }
 
 fs::path default_run_dir(const RenderJob& job, const std::string& time) {
-  if (!job.save_file.empty()) return fs::path(job.save_file).replace_extension(".run");
   const std::string name = name_from(prompt_text(job));
   return fs::path("output") / (name.empty() ? time : time + "_" + name);
 }
@@ -118,9 +117,15 @@ std::string prompt_text(const RenderJob& job) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+fs::path known_run_dir(const RenderJob& job) {
+  if (!job.run_dir.empty() || job.save_file.empty()) return job.run_dir;
+  return fs::path(job.save_file).replace_extension(".run");
+}
+
 void choose_unset(RenderJob& job, const std::string& time) {
   if (!job.base_seed) job.base_seed = std::random_device{}();  // 32 bits: short enough to type again
   if (job.threads == 0) job.threads = std::min(physical_cores(), kMostThreads);
+  job.run_dir = known_run_dir(job);
   if (job.run_dir.empty()) job.run_dir = default_run_dir(job, time);
 }
 

@@ -12,8 +12,8 @@ namespace {
 constexpr size_t kWidth = 100;
 constexpr size_t kIndent = 28;
 
-constexpr Group kGroups[] = {Group::kInputs,    Group::kRendering, Group::kWeights, Group::kVideo,
-                             Group::kComputing, Group::kRanks,     Group::kTracing};
+constexpr Group kGroups[] = {Group::kInputs,    Group::kRendering, Group::kWeights,  Group::kVideo,
+                             Group::kComputing, Group::kRanks,     Group::kProgress, Group::kTracing};
 
 std::string usage(std::string_view name, std::string_view placeholder) {
   std::string text("--");

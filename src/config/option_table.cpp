@@ -95,6 +95,17 @@ constexpr Option kOptions[] = {
     {"timeout", &J::timeout, "SECONDS", "How long ranks wait for one that makes no progress before all of them end.",
      Group::kRanks, kOurs, kRun},
 
+    {"checkpoint", &J::checkpoint, "exact|light",
+     "What a checkpoint holds. exact: all caches (31 GB at 704*384), continues to the same bytes. light: the last clips' latents (some MB), continues seamlessly but not to the same bytes.",
+     Group::kProgress, kOurs, kRun},
+    {"checkpoint_minutes", &J::checkpoint_minutes, "X", "Minutes between checkpoints; 0: none by time.",
+     Group::kProgress, kOurs, kRun},
+    {"checkpoint_clips", &J::checkpoint_clips, "N", "Also a checkpoint after every N clips.",
+     Group::kProgress, kOurs, kRun, "none by clips"},
+    {"max_hours", &J::max_hours, "X",
+     "Stop at the end of the clip at hand once this much time has passed, with a checkpoint and exit code 75.",
+     Group::kProgress, kOurs, kRun, "no limit"},
+
     {"trace", &J::trace, "FILE", "Write every intermediate tensor to this safetensors file.",
      Group::kTracing, kOurs, kRun, "none"},
     {"trace_blocks", &J::trace_blocks, "N", "Only the first N blocks of it.", Group::kTracing, kOurs, kRun, "all"},
@@ -185,6 +196,8 @@ std::string_view group_title(Group group) {
       return "Computing";
     case Group::kRanks:
       return "Ranks";
+    case Group::kProgress:
+      return "Stopping and continuing";
     case Group::kTracing:
       return "Tracing";
   }

@@ -26,7 +26,7 @@ using Field =
                  std::optional<uint64_t> RenderJob::*, std::optional<std::string> RenderJob::*,
                  DecodeMode RenderJob::*, FirstFrames RenderJob::*>;
 
-enum class Group { kInputs, kRendering, kWeights, kVideo, kComputing, kRanks, kTracing };
+enum class Group { kInputs, kRendering, kWeights, kVideo, kComputing, kRanks, kProgress, kTracing };
 enum class Origin { kPublic, kOurs };
 
 /// An option of ours, or one of the public script's that we have too.

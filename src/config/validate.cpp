@@ -146,6 +146,19 @@ void check_ranks(const RenderJob& job) {
   }
 }
 
+void check_progress(const RenderJob& job) {
+  check_choice("checkpoint", job.checkpoint, {"exact", "light"});
+  if (!(job.checkpoint_minutes >= 0)) {
+    refuse("checkpoint_minutes", "it must be 0 (none by time) or more.");
+  }
+  if (job.checkpoint_clips && *job.checkpoint_clips < 1) {
+    refuse("checkpoint_clips", "it must be 1 or more; leave it out for none by clips.");
+  }
+  if (job.max_hours && !(*job.max_hours > 0)) {
+    refuse("max_hours", "it must be more than 0; leave it out for no limit.");
+  }
+}
+
 // The folder that `path` goes to must be there already.
 void check_target(std::string_view option, const fs::path& path) {
   if (path.empty()) return;
@@ -208,6 +221,7 @@ std::vector<std::string> validate(RenderJob& job) {
   check_rendering(job, warnings);
   check_computing(job, warnings);
   check_ranks(job);
+  check_progress(job);
   check_inputs(job);
   check_checkpoint(job.ckpt_dir);
   check_lora(job, warnings);

@@ -147,4 +147,17 @@ std::vector<std::string> differing_fields(const RenderJob& a, const RenderJob& b
   return names;
 }
 
+std::vector<std::pair<std::string, std::string>> content_fields(const RenderJob& job) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (const Option& option : option_table()) {
+    const bool is_file = std::holds_alternative<fs::path RenderJob::*>(option.field) ||
+                         std::holds_alternative<PathList>(option.field);
+    if (option.identity == Identity::kContent && !is_file) {
+      const bool is_prompt = option.name == "prompt";
+      fields.emplace_back(option.name, is_prompt ? prompt_text(job) : value_text(option, job).value_or(""));
+    }
+  }
+  return fields;
+}
+
 }  // namespace latentcast

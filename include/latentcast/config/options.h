@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "latentcast/config/render_job.h"
@@ -44,5 +45,10 @@ enum class Identity {
 /// Names of the fields of `b` whose value differs from `a`'s and that count as `identity`, in the table's
 /// order.
 std::vector<std::string> differing_fields(const RenderJob& a, const RenderJob& b, Identity identity);
+
+/// Names and values of the fields that must be the same and aren't files, in the table's order; empty where
+/// there is no value. The prompt as its text, whichever way it was given. Files count by their bytes, which
+/// progress/job_identity.h compares.
+std::vector<std::pair<std::string, std::string>> content_fields(const RenderJob& job);
 
 }  // namespace latentcast

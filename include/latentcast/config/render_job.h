@@ -61,6 +61,14 @@ struct RenderJob {
   std::string shard = "auto";                ///< auto, on or off
   std::string layer_partition = "balanced";  ///< balanced, even or N,N,...; see given_partition()
   int timeout = 300;                         ///< seconds without progress after which a rank is given up
+
+  // Stopping and continuing
+  std::string checkpoint = "exact";     ///< exact or light
+  double checkpoint_minutes = 5;        ///< 0: not by time
+  std::optional<int> checkpoint_clips;  ///< not by clips unless given
+  std::optional<double> max_hours;
+
+  // Looking inside
   std::filesystem::path trace;
   std::optional<int> trace_blocks;
   std::filesystem::path trace_inputs;
@@ -87,6 +95,13 @@ std::string prompt_text(const RenderJob& job);
 /// (job.lora_path_dmd). Returns warnings, one line each. Throws InputError naming the option, the file and
 /// the remedy.
 std::vector<std::string> validate(RenderJob& job);
+
+/// Names, relative to a checkpoint's folder, of all files that a render reads there.
+std::vector<std::string> model_files(const std::filesystem::path& ckpt_dir);
+
+/// The run's folder as far as the job fixes it: run_dir, or beside save_file; empty if choose_unset() will
+/// make up a new one.
+std::filesystem::path known_run_dir(const RenderJob& job);
 
 /// Decides once what the job leaves open and a continued run must find again: draws base_seed, fixes threads
 /// (physical cores, at most 8) and run_dir (beside save_file, else output/TIME_PROMPT; `time` as
