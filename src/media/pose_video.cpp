@@ -110,7 +110,7 @@ class PoseReader::Impl {
     const size_t area = static_cast<size_t>(width_) * height_;
     std::vector<float> frames(area * 3 * count, kMissing);
     for (int k = 0; k < count; ++k, ++position_) {
-      if (current_ && !(timing_ == PoseTiming::kNearest ? to_nearest() : to_numbered())) current_.reset();
+      move();
       if (!current_) continue;
       const std::vector<float>& pixels = current_pixels();
       for (size_t i = 0; i < area * 3; ++i) frames[(i % 3 * count + k) * area + i / 3] = pixels[i];
@@ -118,7 +118,15 @@ class PoseReader::Impl {
     return frames;
   }
 
+  void skip(int64_t count) {
+    for (int64_t k = 0; k < count && current_; ++k, ++position_) move();
+  }
+
  private:
+  void move() {
+    if (current_ && !(timing_ == PoseTiming::kNearest ? to_nearest() : to_numbered())) current_.reset();
+  }
+
   /// Moves to the source frame for position_; false past the end.
   bool to_nearest() {
     const double wanted = static_cast<double>(position_) / kFramesPerSecond;
@@ -171,5 +179,6 @@ PoseReader::PoseReader(PoseReader&&) noexcept = default;
 PoseReader& PoseReader::operator=(PoseReader&&) noexcept = default;
 
 std::vector<float> PoseReader::read(int count) { return impl_->read(count); }
+void PoseReader::skip(int64_t count) { impl_->skip(count); }
 
 }  // namespace latentcast

@@ -19,8 +19,15 @@ std::filesystem::path segment_name(int64_t clip) {
 }  // namespace
 
 VideoAssembler::VideoAssembler(const std::filesystem::path& run_dir, const VideoSettings& settings,
-                               const Timeline& timeline, const std::filesystem::path& sound_track)
-    : folder_(run_dir / "segments"), settings_(settings), timeline_(timeline), sound_(sound_track) {
+                               const Timeline& timeline, const std::filesystem::path& sound_track,
+                               int64_t first_clip)
+    : folder_(run_dir / "segments"),
+      settings_(settings),
+      timeline_(timeline),
+      sound_(sound_track),
+      clip_(first_clip),
+      decoded_(first_clip * timeline.infer_frames),
+      written_(timeline.clip_begin(first_clip)) {
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) {

@@ -129,10 +129,15 @@ Conditions encode_conditions(const RenderJob& job, const Checkpoint& checkpoint,
 }
 
 PoseLatents::PoseLatents(const RenderJob& job, const Checkpoint& checkpoint, const Inputs& inputs,
-                         const ComputeDevice& device)
-    : infer_frames_(job.infer_frames), size_(inputs.size), checkpoint_(checkpoint), device_(device) {
+                         const ComputeDevice& device, int64_t first_clip)
+    : infer_frames_(job.infer_frames),
+      size_(inputs.size),
+      clip_(first_clip),
+      checkpoint_(checkpoint),
+      device_(device) {
   if (!job.pose_video.empty()) {
     reader_.emplace(job.pose_video, size_.width, size_.height);
+    reader_->skip(first_clip * infer_frames_);
     CheckpointSource source = checkpoint.vae_source(device);
     encoder_ = std::make_unique<VaeEncoder>(source);
   }

@@ -31,6 +31,11 @@ void DecodeStage::warm_up() {
   past_.reset();
 }
 
+void DecodeStage::restore(CausalState state) {
+  state_ = std::move(state);
+  past_.reset();
+}
+
 void DecodeStage::take(const at::Tensor& latents, bool last_of_clip, const FrameSink& sink) {
   if (past_.defined()) {
     warm_up();

@@ -1,14 +1,23 @@
 #include "latentcast/pipeline/decode_runner.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <ATen/ATen.h>
+
+#include "latentcast/pipeline/stage.h"
 
 namespace latentcast {
 
 DecodeRunner::DecodeRunner(DecodeStage decoder, VideoAssembler& video, const ScheduleShape& shape,
                            Trace& trace, BlockSink sink)
-    : decoder_(std::move(decoder)), video_(video), shape_(shape), trace_(trace), sink_(std::move(sink)) {}
+    : decoder_(std::move(decoder)),
+      video_(video),
+      shape_(shape),
+      trace_(trace),
+      sink_(std::move(sink)),
+      clip_(shape.first_clip),
+      decoded_(shape.first_clip * shape.blocks_per_clip * kBlockFrames) {}
 
 int64_t DecodeRunner::blocks_of(int64_t clip) const {
   return clip + 1 == shape_.clips ? shape_.blocks_in_last_clip : shape_.blocks_per_clip;
@@ -29,7 +38,7 @@ void DecodeRunner::take(const at::Tensor& latents) {
   if (trace_.keeps_block(number)) {
     trace_.add("block" + std::to_string(number) + ".latents", latents);
   }
-  const bool last = block_ + 1 == blocks_of(clip_);
+  const bool last = is_last_of_clip();
   decoder_.take(latents, last, [this](const at::Tensor& frames) {
     if (trace_.active()) {
       trace_frames(frames);
@@ -47,18 +56,28 @@ void DecodeRunner::take(const at::Tensor& latents) {
   }
 }
 
-void DecodeRunner::receive_all(Communicator& pipeline, int from, const at::Tensor& like) {
-  const int64_t blocks = (shape_.clips - 1) * shape_.blocks_per_clip + shape_.blocks_in_last_clip;
-  at::Tensor next = at::empty_like(like);
-  std::unique_ptr<Transfer> transfer = pipeline.launch_receive(next, from);
-  for (int64_t i = 0; i < blocks; ++i) {
-    transfer->finish();
+void DecodeRunner::receive_all(Communicator& pipeline, int from, const at::Tensor& like,
+                               const CutAfter& cut_after, const AtCut& at_cut) {
+  at::Tensor next;
+  std::unique_ptr<Transfer> transfer;
+  const auto ask_for_next = [&] {
+    next = at::empty_like(like);
+    transfer = pipeline.launch_receive(next, from);
+  };
+  ask_for_next();
+  while (transfer) {
+    std::exchange(transfer, nullptr)->finish();
     const at::Tensor latents = next;
-    if (i + 1 < blocks) {
-      next = at::empty_like(like);
-      transfer = pipeline.launch_receive(next, from);
+    const bool ends_clip = is_last_of_clip(), ends = ends_clip && clip_ + 1 == shape_.clips;
+    // Nothing may be under way at a cut.
+    const bool cut = ends_clip && !ends && cut_after && cut_after(clip_);
+    if (!ends && !cut) {
+      ask_for_next();
     }
     take(latents);
+    if (cut && at_cut(clip_)) {
+      ask_for_next();
+    }
   }
 }
 

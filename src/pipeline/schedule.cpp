@@ -1,6 +1,7 @@
 #include "latentcast/pipeline/schedule.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "latentcast/error.h"
 
@@ -30,9 +31,10 @@ std::vector<int64_t> first_free_ticks(const RankLayout& layout) {
 }  // namespace
 
 Schedule::Schedule(const RankLayout& layout, const ScheduleShape& shape)
-    : layout_(layout), shape_(shape), free_from_(first_free_ticks(layout)) {
+    : layout_(layout), shape_(shape), clip_(shape.first_clip), free_from_(first_free_ticks(layout)) {
   const bool last_fits = shape.blocks_in_last_clip >= 1 && shape.blocks_in_last_clip <= shape.blocks_per_clip;
-  if (layout.stages.empty() || shape.clips < 1 || shape.timesteps < 1 || !last_fits) {
+  const bool has_clips = shape.first_clip >= 0 && shape.first_clip < shape.clips;
+  if (layout.stages.empty() || !has_clips || shape.timesteps < 1 || !last_fits) {
     throw InternalError(
         "A schedule needs stages, clips, timesteps and 1 to blocks_per_clip blocks in each clip.");
   }
@@ -52,7 +54,7 @@ ScheduleItem Schedule::block_item(int64_t block, int64_t tick, Range timesteps) 
 ItemsOfStages Schedule::next_clip() {
   if (clip_ >= shape_.clips) throw InternalError("The schedule has no further clip.");
   ItemsOfStages items(layout_.stages.size());
-  if (clip_ <= kLastConditionClip) add_conditions(items);
+  if (clip_ <= kLastConditionClip || clip_ == shape_.first_clip) add_conditions(items);
   for (int64_t block = 0; block < blocks_of_clip(); ++block) {
     layout_.split == Split::kTimestep ? add_block_by_timestep(block, items)
                                       : add_block_by_layers(block, items);
@@ -70,8 +72,8 @@ ItemsOfStages Schedule::next_clip() {
 }
 
 void Schedule::add_conditions(ItemsOfStages& items) {
-  const int64_t earliest = clip_ == 0 ? 0 : first_block_done_ + 1;
-  const ScheduleItem condition{Kind::kCondition, clip_, 0, {}, earliest};
+  const int64_t earliest = clip_ == shape_.first_clip ? 0 : first_block_done_ + 1;
+  const ScheduleItem condition{Kind::kCondition, std::min(clip_, kLastConditionClip), 0, {}, earliest};
   if (layout_.split == Split::kTimestep) {
     for (size_t stage = 0; stage < items.size(); ++stage) {
       items[stage].push_back(condition);
@@ -83,7 +85,7 @@ void Schedule::add_conditions(ItemsOfStages& items) {
   const auto lanes = static_cast<int64_t>(free_from_.size());
   ScheduleItem first = condition;
   // The lane that is free last had the first stage's last item one round earlier.
-  if (clip_ > 0) {
+  if (clip_ > shape_.first_clip) {
     first.tick = std::max(earliest, *std::max_element(free_from_.begin(), free_from_.end()) - lanes + 1);
   }
   add_to_all_stages(first, items);
@@ -108,28 +110,64 @@ void Schedule::add_block_by_layers(int64_t block, ItemsOfStages& items) {
   }
 }
 
-StageWalk::StageWalk(const RankLayout& layout, const ScheduleShape& shape, int stage)
-    : schedule_(layout, shape), stage_(static_cast<size_t>(stage)), clips_left_(shape.clips) {
+void Schedule::drain() {
+  for (size_t i = 0; i < free_from_.size(); ++i) {
+    // By layers these are the first stage's lanes, a tick apart.
+    free_from_[i] = ticks_ + (layout_.split == Split::kLayers ? static_cast<int64_t>(i) : 0);
+  }
+}
+
+StageWalk::StageWalk(const RankLayout& layout, const ScheduleShape& shape, int stage, CutAfter cut_after)
+    : schedule_(layout, shape),
+      stage_(static_cast<size_t>(stage)),
+      cut_after_(std::move(cut_after)),
+      next_clip_(shape.first_clip),
+      clips_(shape.clips) {
   if (stage < 0 || stage_ >= layout.stages.size()) throw InternalError("The layout has no such stage.");
   next_clip_tick_ = next_clip_tick();
 }
 
 std::optional<ScheduleItem> StageWalk::next() {
-  while (clips_left_ > 0 && (ahead_.empty() || next_clip_tick_ < ahead_.begin()->first)) pull();
-  if (ahead_.empty()) return std::nullopt;
-  return ahead_.extract(ahead_.begin()).mapped();
+  while (is_time_to_pull() && !asks_for_cut()) pull();
+  if (!ahead_.empty()) return ahead_.extract(ahead_.begin()).mapped();
+  if (cut_due_) return cut();
+  return std::nullopt;
+}
+
+bool StageWalk::is_time_to_pull() const {
+  if (cut_due_ || next_clip_ == clips_) return false;
+  return ahead_.empty() || next_clip_tick_ < ahead_.begin()->first;
+}
+
+bool StageWalk::asks_for_cut() {
+  if (!asked_ && cut_after_) cut_due_ = cut_after_(next_clip_ - 1);
+  asked_ = true;
+  return cut_due_;
+}
+
+ScheduleItem StageWalk::cut() {
+  cut_due_ = false;
+  schedule_.drain();
+  next_clip_tick_ = next_clip_tick();
+  return {Kind::kCut, next_clip_ - 1, 0, {}, schedule_.ticks()};
 }
 
 const ScheduleItem* StageWalk::at(int64_t tick) {
-  if (!current_ || current_->tick < tick) current_ = next();
-  return current_ && current_->tick == tick ? &*current_ : nullptr;
+  const bool past = !current_ || current_->tick < tick;
+  if (past || current_->kind == Kind::kCut) {
+    // A cut that is still to come stays; one that was returned for this tick makes way.
+    if (past || std::exchange(cut_returned_, false)) current_ = next();
+  }
+  const bool now = current_ && current_->tick == tick;
+  cut_returned_ = now && current_->kind == Kind::kCut;
+  return now ? &*current_ : nullptr;
 }
 
 void StageWalk::pull() {
   const ItemsOfStages items = schedule_.next_clip();
   for (const ScheduleItem& item : items[stage_]) ahead_.emplace(item.tick, item);
-  --clips_left_;
-  if (clips_left_ > 0) next_clip_tick_ = next_clip_tick();
+  asked_ = false;
+  if (++next_clip_ < clips_) next_clip_tick_ = next_clip_tick();
 }
 
 int64_t StageWalk::next_clip_tick() const {

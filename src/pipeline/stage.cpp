@@ -131,4 +131,21 @@ at::Tensor DenoiseStage::advance(int64_t timestep, const at::Tensor& latents,
   return latents.to(options_.device()) + velocity * schedule_.step(static_cast<size_t>(timestep));
 }
 
+std::vector<CachedLayer> DenoiseStage::caches_after_clip() const {
+  std::vector<CachedLayer> cached;
+  const int64_t begin = shape_.block_tokens(), tokens = begin * (shape_.blocks_per_clip - 1);
+  for (int64_t t = plan_.timesteps.begin; tokens > 0 && t < plan_.timesteps.end; ++t) {
+    const WindowCache& window = windows_[static_cast<size_t>(t - plan_.timesteps.begin)];
+    for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
+      const KeyValue& both = window.layers[static_cast<size_t>(layer - plan_.layers.begin)];
+      cached.push_back({t, layer, both.key.narrow(0, begin, tokens), both.value.narrow(0, begin, tokens)});
+    }
+  }
+  return cached;
+}
+
+void DenoiseStage::restored() {
+  for (WindowCache& window : windows_) window.filled = shape_.block_tokens() * shape_.blocks_per_clip;
+}
+
 }  // namespace latentcast

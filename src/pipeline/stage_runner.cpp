@@ -18,7 +18,8 @@ constexpr size_t kSendsUnderWay = 4;
 
 StageRunner::StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape,
                          BlockFeed feed, const Conditions& conditions, PoseLatents pose,
-                         Communicator& pipeline, LatentSink sink, IdlePass idle_pass, Trace& trace)
+                         Communicator& pipeline, LatentSink sink, IdlePass idle_pass, CutAfter cut_after,
+                         Trace& trace)
     : stage_(std::move(stage)),
       layout_(layout),
       stage_number_(layout.stage_of(rank)),
@@ -30,20 +31,31 @@ StageRunner::StageRunner(DenoiseStage stage, const RankLayout& layout, int rank,
       sink_(std::move(sink)),
       idle_pass_(std::move(idle_pass)),
       trace_(trace),
-      walk_(layout, shape, stage_number_),
-      arrivals_(layout, shape, stage_number_) {}
+      walk_(layout, shape, stage_number_, cut_after),
+      arrivals_(layout, shape, stage_number_, cut_after) {}
 
 StageRunner::~StageRunner() = default;
 
-void StageRunner::run() {
+void StageRunner::run(const AtCut& at_cut) {
   for (;; ++counters_.ticks) {
     const ScheduleItem* item = walk_.at(counters_.ticks);
+    if (item != nullptr && item->kind == ScheduleItem::Kind::kCut) {
+      finish_sends();
+      if (!at_cut(item->clip + 1)) {
+        return;
+      }
+      item = walk_.at(counters_.ticks);
+    }
     if (walk_.is_over(counters_.ticks)) {
       break;
     }
     item != nullptr ? run_item(*item) : idle(passes_per_tick());
     exchange(counters_.ticks);
   }
+  finish_sends();
+}
+
+void StageRunner::finish_sends() {
   for (UnderWay& sent : sent_) {
     sent.transfer->finish();
   }
@@ -238,7 +250,7 @@ at::Tensor StageRunner::reference_of(int64_t clip) {
 at::Tensor StageRunner::pose_of(int64_t clip, int64_t block) {
   // Every block under way may be another clip's, and clips are encoded in order.
   while (clip_pose_.empty() || clip_pose_.rbegin()->first < clip) {
-    const int64_t next = clip_pose_.empty() ? 0 : clip_pose_.rbegin()->first + 1;
+    const int64_t next = clip_pose_.empty() ? shape_.first_clip : clip_pose_.rbegin()->first + 1;
     clip_pose_.emplace(next, pose_.next_clip(trace_));
   }
   while (clip_pose_.begin()->first + layout_.blocks_under_way() < clip) {

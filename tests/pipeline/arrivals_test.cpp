@@ -2,6 +2,8 @@
 
 #include "latentcast/pipeline/arrivals.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 namespace latentcast {
@@ -21,14 +23,14 @@ RankLayout layout_of(Split split, int stages, int64_t timesteps) {
 /// Walks all stages through a render, with a queue in place of tensors.
 class Walkthrough {
  public:
-  Walkthrough(const RankLayout& layout, const ScheduleShape& shape)
+  Walkthrough(const RankLayout& layout, const ScheduleShape& shape, const CutAfter& cut_after)
       : layout_(layout), shape_(shape), stages_(static_cast<int>(layout.stages.size())) {
     for (int stage = 0; stage < stages_; ++stage) {
-      walks_.emplace_back(layout, shape, stage);
-      arrivals_.emplace_back(layout, shape, stage);
+      walks_.emplace_back(layout, shape, stage, cut_after);
+      arrivals_.emplace_back(layout, shape, stage, cut_after);
     }
     waiting_.resize(walks_.size());
-    has_first_latent_.resize(walks_.size());
+    has_first_latent_.resize(walks_.size(), shape.first_clip > 0);
   }
 
   void run() {
@@ -36,8 +38,9 @@ class Walkthrough {
       for (int stage = 0; stage < stages_; ++stage) use(stage);
       for (int stage = 0; stage < stages_; ++stage) get(stage, tick);
     }
-    for (const int64_t left : waiting_) EXPECT_EQ(left, 0) << "sent, but used by no item";
+    expect_nothing_waits();
   }
+  const std::vector<int64_t>& cuts() const { return cuts_; }
 
  private:
   bool tick_is_last(int64_t tick) {
@@ -47,7 +50,25 @@ class Walkthrough {
       items_.push_back(walk.at(tick));
       over = over && walk.is_over(tick);
     }
+    if (std::any_of(items_.begin(), items_.end(), is_cut)) cut(tick);
     return over;
+  }
+
+  static bool is_cut(const ScheduleItem* item) { return item != nullptr && item->kind == Kind::kCut; }
+
+  /// A cut comes to all stages in the same tick, and finds nothing under way.
+  void cut(int64_t tick) {
+    expect_nothing_waits();
+    cuts_.push_back(items_.front() == nullptr ? -1 : items_.front()->clip);
+    for (size_t stage = 0; stage < walks_.size(); ++stage) {
+      ASSERT_TRUE(is_cut(items_[stage])) << "stage " << stage << ", tick " << tick;
+      EXPECT_EQ(items_[stage]->clip, cuts_.back());
+      items_[stage] = walks_[stage].at(tick);
+    }
+  }
+
+  void expect_nothing_waits() const {
+    for (const int64_t left : waiting_) EXPECT_EQ(left, 0) << "sent, but used by no item";
   }
 
   void use(int stage) {
@@ -90,17 +111,20 @@ class Walkthrough {
   std::vector<const ScheduleItem*> items_;
   std::vector<int64_t> waiting_;
   std::vector<bool> has_first_latent_;
+  std::vector<int64_t> cuts_;
 };
 
-TEST(Arrivals, AreWhatTheOtherStagesMakeInTimeForTheirUse) {
+/// Runs `check` for layouts and shapes of all kinds.
+template <typename Check>
+void for_all_renders(Check check) {
   for (const Split split : {Split::kTimestep, Split::kLayers}) {
-    for (int64_t timesteps = 1; timesteps <= 8; ++timesteps) {
+    for (const int64_t timesteps : {1, 2, 3, 4, 8}) {
       const int most = split == Split::kTimestep ? static_cast<int>(timesteps) : 9;
       for (int stages = 1; stages <= most; ++stages) {
-        const RankLayout layout = layout_of(split, stages, timesteps);
         for (const int64_t blocks : {1, 2, 3, 4, 8}) {
-          for (const int64_t clips : {1, 2, 4}) {
-            Walkthrough(layout, {clips, blocks, timesteps, (blocks + 1) / 2}).run();
+          const RankLayout layout = layout_of(split, stages, timesteps);
+          for (const int64_t clips : {1, 2, 5}) {
+            check(layout, ScheduleShape{clips, blocks, timesteps, (blocks + 1) / 2});
             ASSERT_FALSE(testing::Test::HasFailure()) << stages << " stages, " << timesteps << " timesteps, "
                                                       << blocks << " blocks, " << clips << " clips";
           }
@@ -108,6 +132,53 @@ TEST(Arrivals, AreWhatTheOtherStagesMakeInTimeForTheirUse) {
       }
     }
   }
+}
+
+TEST(Arrivals, AreWhatTheOtherStagesMakeInTimeForTheirUse) {
+  for_all_renders(
+      [](const RankLayout& layout, const ScheduleShape& shape) { Walkthrough(layout, shape, {}).run(); });
+}
+
+TEST(Cuts, FindAllStagesAtTheSameTickWithNothingUnderWay) {
+  for_all_renders([](const RankLayout& layout, const ScheduleShape& shape) {
+    for (const int64_t every : {1, 2}) {
+      Walkthrough walk(layout, shape, [&](int64_t clip) { return clip % every == 0; });
+      walk.run();
+      std::vector<int64_t> expected;
+      for (int64_t clip = 0; clip + 1 < shape.clips; clip += every) expected.push_back(clip);
+      EXPECT_EQ(walk.cuts(), expected);
+    }
+  });
+}
+
+TEST(Cuts, AreFollowedByWhatAContinuedRenderDoes) {
+  for_all_renders([](const RankLayout& layout, const ScheduleShape& shape) {
+    for (int64_t first = 1; first < shape.clips; ++first) {
+      ScheduleShape rest = shape;
+      rest.first_clip = first;
+      Walkthrough(layout, rest, {}).run();
+      for (int stage = 0; stage < static_cast<int>(layout.stages.size()); ++stage) {
+        StageWalk cut(layout, shape, stage, [&](int64_t clip) { return clip + 1 == first; });
+        std::optional<ScheduleItem> item = cut.next();
+        while (item->kind != Kind::kCut) item = cut.next();
+        const int64_t begin = item->tick;
+        StageWalk continued(layout, rest, stage);
+        std::optional<ScheduleItem> other = continued.next();
+        // Clip 1's condition pass comes anyway if it is next, else once more.
+        ASSERT_EQ(other->kind, Kind::kCondition);
+        EXPECT_EQ(other->clip, 1);
+        if (first > 1) other = continued.next();
+        while ((item = cut.next())) {
+          ASSERT_TRUE(other);
+          EXPECT_EQ(item->tick - begin + (first > 1 ? 1 : 0), other->tick);
+          item->tick = other->tick;
+          EXPECT_EQ(*item, *other);
+          other = continued.next();
+        }
+        EXPECT_FALSE(other);
+      }
+    }
+  });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <vector>
@@ -26,6 +27,8 @@ class PoseReader {
   /// height) in float with antialiasing, cut out in the middle (0 where too short). Frames past the video's
   /// end are -1.
   std::vector<float> read(int count);
+  /// Passes over frames as if they had been read.
+  void skip(int64_t count);
 
  private:
   class Impl;

@@ -23,10 +23,10 @@ struct Arrival {
 };
 
 /// What comes to one stage in each tick: what the schedule gives the stages that it takes from. All but the
-/// first latent come from one stage and are used in the order of their coming.
+/// first latent come from one stage and are used in the order of their coming; none is left at a cut.
 class Arrivals {
  public:
-  Arrivals(const RankLayout& layout, const ScheduleShape& shape, int stage);
+  Arrivals(const RankLayout& layout, const ScheduleShape& shape, int stage, CutAfter cut_after = {});
 
   /// Of this tick, in the order in which they are sent. Ticks must be asked for in order.
   std::vector<Arrival> in_tick(int64_t tick);

@@ -14,9 +14,10 @@ namespace latentcast {
 /// Writes decoded frames as closed segments, one a clip, and joins them at the end.
 class VideoAssembler {
  public:
-  /// `run_dir` exists; its folder segments/ is made. `sound_track`: file of encode_sound_track().
+  /// `run_dir` exists; its folder segments/ is made. `sound_track`: file of encode_sound_track(). Begins with
+  /// `first_clip`.
   VideoAssembler(const std::filesystem::path& run_dir, const VideoSettings& settings,
-                 const Timeline& timeline, const std::filesystem::path& sound_track);
+                 const Timeline& timeline, const std::filesystem::path& sound_track, int64_t first_clip = 0);
 
   /// Decoded frames [n, H, W, 3] in order, those that are dropped at the start included. Frames after the
   /// video's end are ignored.
@@ -38,7 +39,7 @@ class VideoAssembler {
   SoundTrackReader sound_;
   std::optional<SegmentWriter> writer_;
   std::vector<std::filesystem::path> segments_;
-  int64_t clip_ = 0, decoded_ = 0, written_ = 0;
+  int64_t clip_, decoded_, written_;
 };
 
 }  // namespace latentcast

@@ -48,8 +48,9 @@ Conditions encode_conditions(const RenderJob& job, const Checkpoint& checkpoint,
 /// Pose latents clip by clip, encoded when they are asked for.
 class PoseLatents {
  public:
+  /// Begins with `first_clip`; those before it are passed over.
   PoseLatents(const RenderJob& job, const Checkpoint& checkpoint, const Inputs& inputs,
-              const ComputeDevice& device);
+              const ComputeDevice& device, int64_t first_clip = 0);
 
   /// [16, latents of a clip, h, w] of the next clip; zeros if the job has no pose video. Call once a clip, in
   /// order.

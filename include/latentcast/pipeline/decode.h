@@ -26,6 +26,11 @@ class DecodeStage {
   /// Latents [16, 3, h, w] of the next block; `last_of_clip` closes the clip. Every frame is handed on.
   void take(const at::Tensor& latents, bool last_of_clip, const FrameSink& sink);
 
+  /// What the blocks so far left behind; between clips there is nothing else.
+  const CausalState& state() const { return state_; }
+  /// Goes on from a state that was saved between clips; its tensors lie on the decoder's device.
+  void restore(CausalState state);
+
  private:
   void warm_up();
 

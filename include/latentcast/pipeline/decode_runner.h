@@ -24,10 +24,15 @@ class DecodeRunner {
   /// The next block's latents [16, 3, h, w] float32, on any device.
   void take(const at::Tensor& latents);
   /// Receives all blocks of the render from the rank of the last stage. The next one is asked for before the
-  /// last one is decoded. `like`: shape, type and device of a block's latents.
-  void receive_all(Communicator& pipeline, int from, const at::Tensor& like);
+  /// last one is decoded. `like`: shape, type and device of a block's latents. At a cut calls `at_cut`, which
+  /// must be given if `cut_after` was.
+  void receive_all(Communicator& pipeline, int from, const at::Tensor& like, const CutAfter& cut_after = {},
+                   const AtCut& at_cut = {});
+
+  DecodeStage& decoder() { return decoder_; }
 
  private:
+  bool is_last_of_clip() const { return block_ + 1 == blocks_of(clip_); }
   int64_t blocks_of(int64_t clip) const;
   void trace_frames(const at::Tensor& frames);
 
@@ -36,7 +41,7 @@ class DecodeRunner {
   ScheduleShape shape_;
   Trace& trace_;
   BlockSink sink_;
-  int64_t clip_ = 0, block_ = 0, decoded_ = 0;
+  int64_t clip_, block_ = 0, decoded_;
 };
 
 }  // namespace latentcast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -10,9 +11,10 @@
 
 namespace latentcast {
 
-/// What a stage does in one tick.
+/// What a stage does in one tick. A cut takes none: before its tick, every stage has done all of the clips up
+/// to its own, and nothing is under way.
 struct ScheduleItem {
-  enum class Kind { kCondition, kBlock };
+  enum class Kind { kCondition, kBlock, kCut };
   Kind kind = Kind::kBlock;
   int64_t clip = 0;
   int64_t block = 0;  ///< within the clip; blocks only
@@ -26,6 +28,7 @@ struct ScheduleItem {
 struct ScheduleShape {
   int64_t clips = 1, blocks_per_clip = 4, timesteps = 4;
   int64_t blocks_in_last_clip = 4;  ///< the last clip may end early, with the sound
+  int64_t first_clip = 0;           ///< a continued render does not begin at 0
 };
 
 /// Lays a render's work out in ticks, a pure function of layout and shape. Every input of an item is made in
@@ -36,7 +39,7 @@ struct ScheduleShape {
 ///   turns;
 /// - the condition pass of clip 0 comes first on every stage (by layers one tick after the stage before);
 ///   that of clip 1 comes after the last tick of block 0, after the stage's last item of clip 0 and before
-///   its first of clip 1;
+///   its first of clip 1; a render that is continued after clip 0 begins with clip 1's;
 /// - every stage runs (block, timestep) after (block − 1, timestep).
 /// Items come out clip by clip, so that a render of any length needs no list of all. Where they don't fill
 /// the ticks (by layers, blocks a clip no multiple of the stages) the next clip's items lie in the ticks
@@ -48,6 +51,9 @@ class Schedule {
   /// The next clip's items, its condition pass included, in the order of their ticks: [stage][item]. Throws
   /// InternalError after the last clip.
   std::vector<std::vector<ScheduleItem>> next_clip();
+
+  /// The clips so far end before the next one begins: its first item comes after the last tick so far.
+  void drain();
 
   /// Ticks used so far.
   int64_t ticks() const { return ticks_; }
@@ -68,17 +74,23 @@ class Schedule {
   int64_t first_block_done_ = 0;  ///< tick in which the last stage finished block 0
 };
 
+/// Whether the pipeline drains after a clip. Asked once for every clip but the last, in their order, when the
+/// next one would begin on the stage; must say the same on every rank.
+using CutAfter = std::function<bool(int64_t clip)>;
+/// At a cut: all clips before `position` are done everywhere. Whether the render goes on.
+using AtCut = std::function<bool(int64_t position)>;
+
 /// One stage's items in the order of their ticks, whatever clip they belong to. Holds the clips under way
 /// only.
 class StageWalk {
  public:
-  /// Throws InternalError if the layout has no such stage.
-  StageWalk(const RankLayout& layout, const ScheduleShape& shape, int stage);
+  /// Without `cut_after` nothing is cut. Throws InternalError if the layout has no such stage.
+  StageWalk(const RankLayout& layout, const ScheduleShape& shape, int stage, CutAfter cut_after = {});
 
   /// The next item; nullopt after the last one.
   std::optional<ScheduleItem> next();
   /// The item of a tick, valid until the next call; nullptr if there is none. Ticks must be asked for in
-  /// order; instead of next().
+  /// order; instead of next(). After a cut its tick is asked for again: the next clip begins in it.
   const ScheduleItem* at(int64_t tick);
   /// Whether all stages are done before this tick, which at() has just been asked for.
   bool is_over(int64_t tick) const { return !current_ && tick >= schedule_.ticks(); }
@@ -87,14 +99,21 @@ class StageWalk {
 
  private:
   void pull();
+  bool is_time_to_pull() const;
+  bool asks_for_cut();
+  ScheduleItem cut();
   int64_t next_clip_tick() const;
 
   Schedule schedule_;
   size_t stage_;
-  int64_t clips_left_;
+  CutAfter cut_after_;
+  int64_t next_clip_, clips_;
+  bool asked_ = true;  ///< about a cut before next_clip_; there is none before the first
+  bool cut_due_ = false;
   int64_t next_clip_tick_;                 ///< in which the stage begins the first clip that is not in ahead_
   std::map<int64_t, ScheduleItem> ahead_;  ///< by tick
   std::optional<ScheduleItem> current_;    ///< of at()
+  bool cut_returned_ = false;              ///< by at(), as current_
 };
 
 /// A picture of the first ticks: a row a stage and one for the decoder, a column a tick. C0 is the condition

@@ -48,6 +48,12 @@ struct ConditionDistance {
   int at(const BlockItem& item, int64_t timestep) const;
 };
 
+/// What a timestep's cache of one layer holds for the clips to come: views [tokens, heads, head_dim].
+struct CachedLayer {
+  int64_t timestep = 0, layer = 0;
+  at::Tensor key, value;
+};
+
 /// The part of the denoising that one rank does: a range of timesteps over a range of layers, with the caches
 /// for it. A forward pass is begin_step (on the rank with the first layer), run_layers (on every rank),
 /// end_step (on the rank with the last layer). One thread at a time.
@@ -73,6 +79,12 @@ class DenoiseStage {
   at::Tensor end_step(int64_t timestep, const at::Tensor& x) const;
   /// Latents after the step, float32 on the stage's device.
   at::Tensor advance(int64_t timestep, const at::Tensor& latents, const at::Tensor& velocity) const;
+
+  /// At the end of a clip, what the next clip reads of the caches: all blocks but the first, whose place its
+  /// own first block takes before anything is read. To be saved, or filled and then restored().
+  std::vector<CachedLayer> caches_after_clip() const;
+  /// They have been filled: the next block is the first of a clip.
+  void restored();
 
   bool has_first_layer() const { return plan_.layers.begin == 0; }
   bool has_last_layer() const { return plan_.layers.end == config_.layers; }

@@ -46,13 +46,20 @@ class StageRunner {
   /// only.
   StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape,
               BlockFeed feed, const Conditions& conditions, PoseLatents pose, Communicator& pipeline,
-              LatentSink sink, IdlePass idle_pass, Trace& trace);
+              LatentSink sink, IdlePass idle_pass, CutAfter cut_after, Trace& trace);
   ~StageRunner();
 
   void set_inputs(TraceInputs inputs) { inputs_ = std::move(inputs); }
 
-  /// Runs the whole render's items of this stage.
-  void run();
+  /// Runs the whole render's items of this stage; at a cut calls `at_cut`, which must be given if `cut_after`
+  /// was.
+  void run(const AtCut& at_cut = {});
+
+  DenoiseStage& stage() { return stage_; }
+  /// Clip 0's first latent [16, 1, h, w] on a stage with the first layer, from the end of clip 0 on.
+  at::Tensor first_latent() { return reference_of(1); }
+  /// Of a continued render, before run(); on the stage's device.
+  void set_first_latent(const at::Tensor& latent) { first_latent_ = {nullptr, latent}; }
 
   const StageCounters& counters() const { return counters_; }
 
@@ -70,6 +77,7 @@ class StageRunner {
   void finish_block(const BlockItem& item, const at::Tensor& latents);
   at::Tensor denoise(const BlockItem& item, int64_t timestep, const at::Tensor& latents, const at::Tensor& x);
 
+  void finish_sends();
   void exchange(int64_t tick);
   at::Tensor empty_for(Arrival::Kind kind) const;
   void pass_on(const at::Tensor& tensor, int stage);

@@ -1,0 +1,47 @@
+#include "rank_setup.h"
+
+#include <string>
+
+#include "shared_values.h"
+
+#include "latentcast/comm/coordinate.h"
+#include "latentcast/pipeline/layer_costs.h"
+#include "latentcast/pipeline/layout_request.h"
+
+namespace latentcast {
+namespace {
+
+RenderJob agree(RenderJob job, Communicator& control) {
+  job.run_dir = share_text(job.run_dir.string(), control);
+  job.base_seed = std::stoull(share_text(std::to_string(*job.base_seed), control));
+  job.threads = std::stoi(share_text(std::to_string(job.threads), control));
+  return job;
+}
+
+RankLayout lay_out(const RankSetup& setup, int world_size) {
+  const DitConfig& config = setup.checkpoint.dit_config;
+  LayoutRequest request = layout_request(setup.job, world_size, setup.job.sample_steps, config.layers);
+  request.costs.layers = layer_costs(config, setup.shape);
+  return make_layout(request);
+}
+
+}  // namespace
+
+RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator& control) {
+  RankSetup setup;
+  setup.rank = mpi.world().rank;
+  setup.job = agree(job, control);
+  coordinate(control, [&] {
+    const RenderJob& agreed = setup.job;
+    setup.device = select_device(agreed.device, agreed.dtype, agreed.threads,
+                                 [&](int gpus) { return device_of_rank(mpi.world(), gpus); });
+    setup.checkpoint = open_checkpoint(agreed);
+    setup.inputs = read_inputs(agreed, setup.checkpoint);
+    setup.shape = {setup.inputs.latent_rows(), setup.inputs.latent_columns(),
+                   agreed.infer_frames / kBlockFrames};
+    setup.layout = lay_out(setup, mpi.world().size);
+  });
+  return setup;
+}
+
+}  // namespace latentcast

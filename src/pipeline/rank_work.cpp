@@ -1,0 +1,140 @@
+#include "rank_work.h"
+
+#include <chrono>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
+
+#include "latentcast/comm/coordinate.h"
+#include "latentcast/model/sampler/noise.h"
+#include "latentcast/model/vae/latent_scale.h"
+#include "latentcast/telemetry/memory.h"
+
+namespace latentcast {
+
+RankWork::RankWork(const RankSetup& setup, const RenderPlan& plan, const Conditions& conditions,
+                   const MpiSession& mpi, VideoAssembler* video, BlockSink decoded, Trace& trace)
+    : setup_(setup), plan_(plan), conditions_(conditions), trace_(trace), video_(video) {
+  make_links(mpi);
+  if (video_ != nullptr) {
+    make_decoder(*video_, std::move(decoded));
+  }
+  make_stage();
+}
+
+void RankWork::make_links(const MpiSession& mpi) {
+  const auto deadline = std::chrono::seconds(setup_.job.timeout);
+  pipeline_ = setup_.device.is_cuda() && mpi.world().size > 1
+                  ? make_nccl_communicator(mpi, setup_.device.device.index(), deadline)
+                  : mpi.cpu_communicator(deadline);
+  if (setup_.layout.shard) {
+    shard_group_ = pipeline_->split(setup_.layout.stage_of(setup_.rank) >= 0 ? 0 : -1);
+  }
+}
+
+void RankWork::make_decoder(VideoAssembler& video, BlockSink decoded) {
+  CheckpointSource source = setup_.checkpoint.vae_source(setup_.device);
+  DecodeStage stage(std::make_shared<const VaeDecoder>(source), setup_.job.decode, conditions_.motion_latents,
+                    trace_);
+  decoder_.emplace(std::move(stage), video, plan_.schedule, trace_, std::move(decoded));
+}
+
+void RankWork::make_stage() {
+  const int number = setup_.layout.stage_of(setup_.rank);
+  if (number < 0) {
+    return;
+  }
+  const RenderJob& job = setup_.job;
+  const StageShape& shape = setup_.shape;
+  const EulerSchedule schedule = make_euler_schedule(job.sample_steps, job.sample_shift);
+  if (setup_.is_root()) {
+    trace_.add("sigmas", at::tensor(at::ArrayRef<float>(schedule.sigmas), at::kFloat));
+    trace_.add("noise_clip0", clip_noise(*job.base_seed, 0, shape.blocks_per_clip * kBlockLatents,
+                                         shape.latent_rows, shape.latent_columns));
+  }
+  const Checkpoint& checkpoint = setup_.checkpoint;
+  CheckpointSource source = checkpoint.dit_source(setup_.device);
+  DitGlobalWeights globals = take_dit_globals(source, checkpoint.dit_config);
+  const StagePlan& plan = setup_.layout.stages[static_cast<size_t>(number)];
+  std::unique_ptr<LayerProvider> layers = make_layers(source, plan);
+  DenoiseStage stage(checkpoint.dit_config, std::move(globals), std::move(layers), plan, shape, schedule,
+                     conditions_.text, {job.cond_distance, *job.base_seed});
+  IdlePass idle = sharded_ ? IdlePass([this] { sharded_->pass_without_compute(); }) : IdlePass();
+  stage_.emplace(std::move(stage), setup_.layout, setup_.rank, plan_.schedule,
+                 BlockFeed(job, conditions_, shape), conditions_,
+                 PoseLatents(job, checkpoint, setup_.inputs, setup_.device), *pipeline_, finished_sink(),
+                 std::move(idle), CutAfter(), trace_);
+  if (!job.trace_inputs.empty()) {
+    stage_->set_inputs(TraceInputs(job.trace_inputs));
+  }
+}
+
+std::unique_ptr<LayerProvider> RankWork::make_layers(CheckpointSource& source, const StagePlan& plan) {
+  const DitConfig& config = setup_.checkpoint.dit_config;
+  if (shard_group_) {
+    auto layers = std::make_unique<ShardedLayers>(source, config, std::move(shard_group_));
+    sharded_ = layers.get();
+    return layers;
+  }
+  return std::make_unique<RangeOfLayers>(source, config, plan.layers.begin, plan.layers.end);
+}
+
+/// Where the last stage's blocks go: to the decoder of this rank (on a GPU to its thread and stream; a trace
+/// takes one thread), or to the decode rank.
+LatentSink RankWork::finished_sink() {
+  if (decoder_ && setup_.device.is_cuda() && !trace_.active()) {
+    worker_.emplace(*decoder_, setup_.device, setup_.job.threads);
+    return [this](const BlockItem&, const at::Tensor& latents) { worker_->take(latents); };
+  }
+  if (decoder_) {
+    return [this](const BlockItem&, const at::Tensor& latents) { decoder_->take(latents); };
+  }
+  return [this](const BlockItem&, const at::Tensor& latents) { hand_over(latents); };
+}
+
+/// One block may wait at the decode rank; a second one holds the last stage up: memory stays bounded.
+void RankWork::hand_over(const at::Tensor& latents) {
+  if (handed_over_) {
+    handed_over_->finish();
+  }
+  handed_over_tensor_ = latents.contiguous();
+  handed_over_ = pipeline_->launch_send(handed_over_tensor_, setup_.layout.decoder_rank);
+}
+
+void RankWork::run() {
+  if (!stage_) {
+    const StageShape& shape = setup_.shape;
+    const at::Tensor like =
+        at::empty({kLatentChannels, kBlockLatents, shape.latent_rows, shape.latent_columns},
+                  at::TensorOptions().device(setup_.device.device));
+    decoder_->receive_all(*pipeline_, setup_.layout.stages.back().rank, like);
+    return;
+  }
+  stage_->run();
+  if (handed_over_) {
+    handed_over_->finish();
+  }
+  if (worker_) {
+    worker_->finish();
+  }
+}
+
+std::string RankWork::report() const {
+  const StageCounters counters = stage_ ? stage_->counters() : StageCounters{};
+  const ShardCounters shards = sharded_ ? sharded_->counters() : ShardCounters{};
+  nlohmann::ordered_json json;
+  json["rank"] = setup_.rank;
+  json["condition_passes"] = counters.condition_passes;
+  json["block_passes"] = counters.block_passes;
+  json["idle_passes"] = counters.idle_passes;
+  json["ticks"] = counters.ticks;
+  json["layers_gathered"] = shards.layers_gathered;
+  json["bytes_gathered"] = shards.bytes_gathered;
+  json["frames_written"] = video_ != nullptr ? video_->frames_written() : 0;
+  json["peak_resident_bytes"] = peak_resident_bytes();
+  json["peak_device_bytes"] = peak_device_bytes(setup_.device);
+  return json.dump();
+}
+
+}  // namespace latentcast

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "rank_setup.h"
+
+#include "latentcast/comm/communicator.h"
+#include "latentcast/pipeline/assemble.h"
+#include "latentcast/pipeline/conditions.h"
+#include "latentcast/pipeline/decode_runner.h"
+#include "latentcast/pipeline/decode_worker.h"
+#include "latentcast/pipeline/schedule.h"
+#include "latentcast/pipeline/stage_runner.h"
+#include "latentcast/pipeline/timeline.h"
+#include "latentcast/pipeline/trace.h"
+#include "latentcast/shard/sharded_layers.h"
+
+namespace latentcast {
+
+/// What a render computes, known once the sound is.
+struct RenderPlan {
+  Timeline timeline;
+  ScheduleShape schedule;
+};
+
+/// A rank's part of a render: its stage, its decoder, both, with the weights and links that they need.
+class RankWork {
+ public:
+  /// References must outlive this. `video` is given on the rank that decodes, `decoded` is called there after
+  /// every block. Collective: communicators are made by all ranks. A failure is this rank's own.
+  RankWork(const RankSetup& setup, const RenderPlan& plan, const Conditions& conditions,
+           const MpiSession& mpi, VideoAssembler* video, BlockSink decoded, Trace& trace);
+
+  /// All blocks of the render.
+  void run();
+
+  /// What this rank did, as a JSON object for report.json.
+  std::string report() const;
+
+ private:
+  void make_links(const MpiSession& mpi);
+  void make_decoder(VideoAssembler& video, BlockSink decoded);
+  void make_stage();
+  std::unique_ptr<LayerProvider> make_layers(CheckpointSource& source, const StagePlan& plan);
+  LatentSink finished_sink();
+  void hand_over(const at::Tensor& latents);
+
+  const RankSetup& setup_;
+  const RenderPlan& plan_;
+  const Conditions& conditions_;
+  Trace& trace_;
+  VideoAssembler* video_;
+
+  std::unique_ptr<Communicator> pipeline_, shard_group_;
+  std::optional<DecodeRunner> decoder_;
+  std::optional<StageRunner> stage_;
+  std::optional<DecodeWorker> worker_;  // uses the decoder: gone before it
+  ShardedLayers* sharded_ = nullptr;    // owned by the stage
+  std::unique_ptr<Transfer> handed_over_;
+  at::Tensor handed_over_tensor_;
+};
+
+}  // namespace latentcast
