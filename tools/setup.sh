@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 torch_version=2.11.0
 packages=(
   ca-certificates ccache espeak-ng ffmpeg g++ git pkg-config python3 python3-venv sentencepiece
-  libavcodec-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
+  libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
   libbenchmark-dev libcli11-dev libcpp-httplib-dev libgmock-dev libgtest-dev libhdf5-dev libjpeg-dev libopenmpi-dev
   libsoxr-dev libspdlog-dev libssl-dev libutf8proc-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev openmpi-bin
 )

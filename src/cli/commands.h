@@ -8,6 +8,7 @@ namespace latentcast {
 /// failures.
 int run_render(int argc, const char* const* argv, const MpiSession& mpi);
 int run_bench(int argc, const char* const* argv, const MpiSession& mpi);
+int run_compare(int argc, const char* const* argv, const MpiSession& mpi);
 /// Prints docs/options.md.
 int run_options(int argc, const char* const* argv, const MpiSession& mpi);
 

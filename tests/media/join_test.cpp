@@ -20,11 +20,12 @@ namespace {
 namespace fs = std::filesystem;
 using testing::file_bytes;
 using ::testing::HasSubstr;
+using testing::kSmall;
 using testing::message_of;
 using testing::TemporaryFolder;
+using testing::tone_track;
 using testing::write_segment;
 
-const VideoSettings kSmall{96, 64};
 constexpr double kFrame = 1.0 / 25;
 
 std::vector<fs::path> make_segments(const TemporaryFolder& folder, const std::vector<int64_t>& counts,
@@ -51,9 +52,7 @@ class JoinRate : public ::testing::TestWithParam<int> {};
 TEST_P(JoinRate, EndsSoundAndPictureTogether) {
   const int rate = GetParam();
   TemporaryFolder folder;
-  testing::write_wav(folder / "a.wav", rate, 1, rate * 77 / 10, testing::tone);
-  encode_sound_track({folder / "a.wav"}, folder / "a.aac", 0);
-  SoundTrackReader sound(folder / "a.aac");
+  SoundTrackReader sound(tone_track(folder, rate, 1, rate * 77 / 10));
   const auto segments = make_segments(folder, {48, 96, 49}, &sound);
   join_segments(segments, folder / "video.mp4");
   EXPECT_FALSE(fs::exists(folder / "video.mp4.part"));
@@ -69,9 +68,7 @@ TEST_P(JoinRate, EndsSoundAndPictureTogether) {
     EXPECT_NEAR(probed(folder / "video.mp4", stream, "duration"), 7.7, kFrame) << stream;
     EXPECT_EQ(probed(folder / "video.mp4", stream, "start_time"), 0) << stream;
   }
-  EXPECT_EQ(testing::output_of("ffmpeg -v error -xerror -i '" + (folder / "video.mp4").string() +
-                               "' -f null - 2>&1"),
-            "");
+  EXPECT_EQ(testing::problems_of(folder / "video.mp4"), "");
 
   // Decoded, the sound lies where it lay in the source.
   const auto before = read_sound(folder / "a.wav", rate);

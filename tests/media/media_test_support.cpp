@@ -12,6 +12,8 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "latentcast/media/sound_track.h"
+
 namespace latentcast::testing {
 
 namespace fs = std::filesystem;
@@ -92,6 +94,12 @@ void write_wav(const fs::path& path, int rate, int channels, int64_t samples,
 
 double tone(double seconds, int channel) { return 0.4 * std::sin(2 * M_PI * 440 * (channel + 1) * seconds); }
 
+fs::path tone_track(const TemporaryFolder& folder, int rate, int channels, int64_t samples) {
+  write_wav(folder / "a.wav", rate, channels, samples, tone);
+  encode_sound_track({folder / "a.wav"}, folder / "a.aac", 0);
+  return folder / "a.aac";
+}
+
 std::vector<uint8_t> moving_frame(const VideoSettings& settings, int64_t number) {
   std::vector<uint8_t> frame;
   for (int y = 0; y < settings.height; ++y) {
@@ -119,6 +127,10 @@ std::string output_of(const std::string& command) {
   char buffer[256];
   while (pipe && std::fgets(buffer, sizeof(buffer), pipe.get())) text += buffer;
   return text;
+}
+
+std::string problems_of(const fs::path& video) {
+  return output_of("ffmpeg -v error -xerror -i " + quoted(video) + " -f null - 2>&1");
 }
 
 }  // namespace latentcast::testing

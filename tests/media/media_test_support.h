@@ -45,6 +45,12 @@ void write_wav(const std::filesystem::path& path, int rate, int channels, int64_
 
 double tone(double seconds, int channel);
 
+/// A sound track of that tone: a.aac in the folder, made of a.wav.
+std::filesystem::path tone_track(const TemporaryFolder& folder, int rate, int channels, int64_t samples);
+
+/// The size of most tests' videos.
+inline const VideoSettings kSmall{96, 64};
+
 /// Frame `number` of a small moving picture, [height][width][3].
 std::vector<uint8_t> moving_frame(const VideoSettings& settings, int64_t number);
 
@@ -57,6 +63,9 @@ std::string quoted(const std::filesystem::path& path);
 
 /// What a shell command prints.
 std::string output_of(const std::string& command);
+
+/// What ffmpeg finds wrong with a video when it plays it; nothing if all is well.
+std::string problems_of(const std::filesystem::path& video);
 
 /// What an exception's message says; fails the test if nothing of type E is thrown.
 template <typename E>

@@ -16,11 +16,10 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using testing::kSmall;
 using testing::message_of;
 using testing::TemporaryFolder;
 using testing::write_segment;
-
-const VideoSettings kSmall{96, 64};
 
 /// Something to write at `path`, as each of the module's writers.
 using Writer = void (*)(const TemporaryFolder&, const fs::path&);

@@ -18,6 +18,7 @@ using ::testing::HasSubstr;
 using testing::media_file;
 using testing::message_of;
 using testing::TemporaryFolder;
+using testing::tone_track;
 
 int64_t packets_of(const std::filesystem::path& path) {
   SoundTrackReader reader(path);
@@ -29,18 +30,14 @@ int64_t packets_of(const std::filesystem::path& path) {
 TEST(SoundTrack, HoldsTheWholeSoundBehindOnePacketOfRunUp) {
   TemporaryFolder folder;
   for (const int64_t samples : {1L, 1023L, 1024L, 1025L, 16000L}) {
-    testing::write_wav(folder / "a.wav", 16000, 1, samples, testing::tone);
-    encode_sound_track({folder / "a.wav"}, folder / "a.aac", 0);
-    EXPECT_EQ(packets_of(folder / "a.aac"), 1 + (samples + 1023) / 1024) << samples;
+    EXPECT_EQ(packets_of(tone_track(folder, 16000, 1, samples)), 1 + (samples + 1023) / 1024) << samples;
     EXPECT_FALSE(std::filesystem::exists(folder / "a.aac.part"));
   }
 }
 
 TEST(SoundTrack, IsTheSoundInStep) {
   TemporaryFolder folder;
-  testing::write_wav(folder / "a.wav", 44100, 2, 44100, testing::tone);
-  encode_sound_track({folder / "a.wav"}, folder / "a.aac", 0);
-  SoundTrackReader reader(folder / "a.aac");
+  SoundTrackReader reader(tone_track(folder, 44100, 2, 44100));
   EXPECT_EQ(reader.sample_rate(), 44100);
   EXPECT_EQ(reader.channels(), 2);
   const auto before = read_sound(folder / "a.wav", 44100);
@@ -57,9 +54,7 @@ TEST(SoundTrack, ChoosesRateAndChannels) {
   TemporaryFolder folder;
   for (const Row& row : {Row{16000, 1, 16000, 1}, Row{8000, 1, 48000, 1}, Row{37800, 2, 48000, 2},
                          Row{48000, 6, 48000, 2}, Row{24000, 2, 24000, 2}}) {
-    testing::write_wav(folder / "a.wav", row.rate, row.channels, row.rate / 2, testing::tone);
-    encode_sound_track({folder / "a.wav"}, folder / "a.aac", 0);
-    SoundTrackReader reader(folder / "a.aac");
+    SoundTrackReader reader(tone_track(folder, row.rate, row.channels, row.rate / 2));
     EXPECT_EQ(reader.sample_rate(), row.track_rate);
     EXPECT_EQ(reader.channels(), row.track_channels);
     EXPECT_NEAR(static_cast<double>(read_sound(folder / "a.aac", 16000).size()), 8000, 2 * 1024);
