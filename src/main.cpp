@@ -2,13 +2,14 @@
 #include <cstring>
 #include <exception>
 #include <iostream>
-#include <new>
 #include <string>
 #include <string_view>
 
 #include "cli/commands.h"
-#include <c10/util/Exception.h>
+#include "cli/test_fault.h"
+#include <unistd.h>
 
+#include "latentcast/comm/failure.h"
 #include "latentcast/error.h"
 
 namespace {
@@ -57,41 +58,52 @@ int dispatch(int argc, char** argv, const latentcast::MpiSession& mpi) {
   return usage(std::cerr, ExitCode::kInput);
 }
 
-int fail(ExitCode code, std::string_view message) {
-  std::cerr << "latentcast: error: " << message << std::endl;
-  return static_cast<int>(code);
+/// In one piece, and past every buffer: other threads may stand anywhere.
+void say(const std::string& message) {
+  const std::string line = "latentcast: error: " + message + "\n";
+  for (size_t written = 0; written < line.size();) {
+    const ssize_t count = write(STDERR_FILENO, line.data() + written, line.size() - written);
+    if (count <= 0) {
+      return;
+    }
+    written += static_cast<size_t>(count);
+  }
 }
 
 /// Exception -> exit code; see ExitCode for what each tells a job script.
 int run(int argc, char** argv, const latentcast::MpiSession& mpi) {
   try {
     return dispatch(argc, argv, mpi);
-  } catch (const latentcast::RankFailure& failure) {
-    // The others may be waiting for this rank: they are ended.
-    const int code = fail(failure.code(), failure.what());
-    if (mpi.world().size > 1) {
-      mpi.abort(code);
+  } catch (const latentcast::AgreedError& error) {
+    if (mpi.world().rank == 0) {
+      say(error.what());
     }
-    return code;
-  } catch (const latentcast::Error& error) {
-    // Came to all ranks together, so one of them says it.
-    return mpi.world().rank == 0 ? fail(error.code(), error.what()) : static_cast<int>(error.code());
-  } catch (const c10::Error& error) {
-    return fail(ExitCode::kInternal, error.what_without_backtrace());
-  } catch (const std::bad_alloc&) {
-    return fail(ExitCode::kInternal, "out of memory; use a smaller --size, or a machine with more memory");
-  } catch (const std::exception& error) {
-    return fail(ExitCode::kInternal, error.what());
+    return static_cast<int>(error.code());
+  } catch (...) {
+    if (mpi.world().size > 1) {
+      mpi.fail(std::current_exception());  // the others may be waiting for this rank
+    }
+    const latentcast::Failure failure = latentcast::describe_failure(std::current_exception());
+    say(failure.message);
+    return static_cast<int>(failure.code);
   }
+}
+
+/// Before MPI is up, or in its start.
+int run_session(int argc, char** argv) {
+  const latentcast::MpiSession mpi(&argc, &argv, say);
+  latentcast::set_test_fault(mpi);
+  return run(argc, argv, mpi);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    const latentcast::MpiSession mpi(&argc, &argv);
-    return run(argc, argv, mpi);
-  } catch (const latentcast::Error& error) {
-    return fail(error.code(), error.what());  // of the session: ranks that can't find one another
+    return run_session(argc, argv);
+  } catch (...) {
+    const latentcast::Failure failure = latentcast::describe_failure(std::current_exception());
+    say(failure.message);
+    return static_cast<int>(failure.code);
   }
 }

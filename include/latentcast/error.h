@@ -42,8 +42,15 @@ class InternalError : public Error {
   explicit InternalError(const std::string& message) : Error(ExitCode::kInternal, message) {}
 };
 
-/// An error of one rank that its peers don't know of.
-class RankFailure : public Error {
+/// What a rank sees of another's failure: an answer that doesn't come, a link that breaks.
+class PeerFailure : public InternalError {
+ public:
+  using InternalError::InternalError;
+};
+
+/// An error that all ranks have heard of (see coordinate()): all leave with its code, and one says it. Every
+/// other error of one rank among several is its own, and ends the others (MpiSession::fail()).
+class AgreedError : public Error {
  public:
   using Error::Error;
 };

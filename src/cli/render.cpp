@@ -4,11 +4,13 @@
 #include <cstdio>
 #include <ctime>
 #include <iostream>
+#include <memory>
 
 #include "commands.h"
 #include "progress_line.h"
 #include <nlohmann/json.hpp>
 
+#include "latentcast/comm/coordinate.h"
 #include "latentcast/config/options.h"
 #include "latentcast/pipeline/run_directory.h"
 #include "latentcast/telemetry/memory.h"
@@ -18,6 +20,8 @@ namespace latentcast {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kStartDeadline(300);  // of ranks that start at different times
 
 std::string time_stamp() {
   const std::time_t now = std::time(nullptr);
@@ -100,19 +104,21 @@ RenderResult render_with_progress(const RenderJob& job, const MpiSession& mpi, R
 }  // namespace
 
 int run_render(int argc, const char* const* argv, const MpiSession& mpi) {
-  ParsedArgs args = parse_render_args(argc, argv);
+  const bool root = mpi.world().rank == 0;
+  const std::unique_ptr<Communicator> control = mpi.cpu_communicator(kStartDeadline);
+  ParsedArgs args = coordinate(*control, [&] { return parse_render_args(argc, argv); });
   if (args.help) {
-    std::cout << render_help();
+    std::cout << (root ? render_help() : std::string());
     return 0;
   }
-  const bool root = mpi.world().rank == 0;
   RunLog log(root);
   for (const std::string& notice : args.notices) {
     log.info(notice);
   }
-  for (const std::string& warning : validate(args.job)) {
+  for (const std::string& warning : coordinate(*control, [&] { return validate(args.job); })) {
     log.warning(warning);
   }
+  mpi.watch(std::chrono::seconds(args.job.timeout));
   choose_unset(args.job, time_stamp());
   if (args.job.decode == DecodeMode::kOnline) {
     log.info("Online decoding enabled for VAE");

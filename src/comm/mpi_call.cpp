@@ -15,8 +15,8 @@ void check_mpi(int code, const char* call) {
   char text[MPI_MAX_ERROR_STRING] = "unknown error";
   int length = 0;
   MPI_Error_string(code, &text[0], &length);
-  throw InternalError(std::string(call) + " failed: " + text +
-                      "; see the other ranks' logs, and the network if ranks are on several hosts");
+  throw PeerFailure(std::string(call) + " failed: " + text +
+                    "; see the other ranks' logs, and the network if ranks are on several hosts");
 }
 
 }  // namespace latentcast

@@ -47,6 +47,7 @@ class MpiCommunicator final : public Communicator {
   void barrier() override;
   std::unique_ptr<Communicator> split(int color) override;
 
+  RankActivity* activity() const override { return group_->activity(); }
   int64_t bytes_gathered() const override { return bytes_gathered_; }
   int64_t bytes_sent() const override { return bytes_sent_; }
 
@@ -152,38 +153,41 @@ std::unique_ptr<Communicator> MpiCommunicator::split(int color) {
     }
   }
   return std::make_unique<MpiCommunicator>(
-      std::make_shared<MpiGroup>(comm, std::move(peers), group_->deadline()), largest_message_);
+      std::make_shared<MpiGroup>(comm, std::move(peers), group_->deadline(), group_->activity()),
+      largest_message_);
 }
 
-MPI_Comm duplicate(MPI_Comm parent, std::chrono::seconds deadline) {
+}  // namespace
+
+MPI_Comm duplicate(MPI_Comm parent, std::chrono::seconds deadline, RankActivity* activity) {
   MPI_Comm comm = MPI_COMM_NULL;
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(MPI_Comm_idup(parent, &comm, &request), "MPI_Comm_idup");
+  const PeerWait wait(activity == nullptr ? nullptr : &activity->main, "the other ranks to start");
   const Waited waited = wait_until(
       [&] {
         int flag = 0;
         check_mpi(MPI_Test(&request, &flag, MPI_STATUS_IGNORE), "MPI_Comm_idup");
         return flag != 0;
       },
-      deadline);
+      patience(activity, deadline));
   if (!waited.done) {
-    throw InternalError("waited " + seconds_text(waited.seconds) +
-                        " for the other ranks to start: one has ended or hangs; see the ranks' logs");
+    throw PeerFailure("waited " + seconds_text(waited.seconds) +
+                      " for the other ranks to start: one has ended or hangs; see the ranks' logs");
   }
   return comm;
 }
 
-}  // namespace
-
 std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm parent, std::chrono::seconds deadline,
-                                                    int64_t largest_message) {
+                                                    RankActivity* activity, int64_t largest_message) {
   int size = 0;
   check_mpi(MPI_Comm_size(parent, &size), "MPI_Comm_size");
   std::vector<Peer> peers;
   for (int i = 0; i < size; ++i) {
     peers.push_back({i, "unknown host"});
   }
-  const auto group = std::make_shared<MpiGroup>(duplicate(parent, deadline), peers, deadline);
+  const auto group =
+      std::make_shared<MpiGroup>(duplicate(parent, deadline, activity), peers, deadline, activity);
   auto communicator = std::make_unique<MpiCommunicator>(group, largest_message);
   const std::vector<std::string> hosts = gather_strings(*communicator, host_name());
   for (size_t i = 0; i < peers.size(); ++i) {

@@ -56,7 +56,13 @@ bool MpiTransfer::test() {
 }
 
 void MpiTransfer::finish() {
-  const Waited waited = wait_until([this] { return test(); }, group_->deadline());
+  if (test()) {
+    return;
+  }
+  RankActivity* activity = group_->activity();
+  const PeerWait wait(activity == nullptr ? nullptr : &activity->main,
+                      wait_text(operation_, group_->peers(), group_->rank()));
+  const Waited waited = wait_until([this] { return test(); }, patience(activity, group_->deadline()));
   if (!waited.done) {
     throw no_answer(operation_, group_->peers(), group_->rank(), waited.seconds);
   }
@@ -80,8 +86,9 @@ void MpiTransfer::check_received(const std::vector<MPI_Status>& statuses) const 
 
 }  // namespace
 
-MpiGroup::MpiGroup(MPI_Comm comm, std::vector<Peer> peers, std::chrono::seconds deadline)
-    : comm_(comm), peers_(std::move(peers)), deadline_(deadline) {
+MpiGroup::MpiGroup(MPI_Comm comm, std::vector<Peer> peers, std::chrono::seconds deadline,
+                   RankActivity* activity)
+    : comm_(comm), peers_(std::move(peers)), deadline_(deadline), activity_(activity) {
   check_mpi(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check_mpi(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
 }

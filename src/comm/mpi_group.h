@@ -24,7 +24,8 @@ struct MpiRequests {
 /// for any more but that MPI may still carry out.
 class MpiGroup {
  public:
-  MpiGroup(MPI_Comm comm, std::vector<Peer> peers, std::chrono::seconds deadline);
+  /// `activity`: of this rank, for waits; outlives the group; may be null.
+  MpiGroup(MPI_Comm comm, std::vector<Peer> peers, std::chrono::seconds deadline, RankActivity* activity);
   ~MpiGroup();
   MpiGroup(const MpiGroup&) = delete;
   MpiGroup& operator=(const MpiGroup&) = delete;
@@ -35,6 +36,7 @@ class MpiGroup {
   const std::vector<Peer>& peers() const { return peers_; }
   void set_peers(std::vector<Peer> peers) { peers_ = std::move(peers); }
   std::chrono::seconds deadline() const { return deadline_; }
+  RankActivity* activity() const { return activity_; }
 
   /// Keeps the tensors alive until the operations are done.
   void abandon(MpiRequests requests) noexcept;
@@ -44,6 +46,7 @@ class MpiGroup {
   int rank_ = 0;
   std::vector<Peer> peers_;
   std::chrono::seconds deadline_;
+  RankActivity* activity_;
   std::vector<MpiRequests> abandoned_;
 };
 

@@ -1,23 +1,32 @@
+#include <atomic>
 #include <cstdlib>
 #include <exception>
+#include <mutex>
 #include <string>
+#include <utility>
 
 #include "host_name.h"
 #include "mpi_call.h"
 #include "mpi_communicator.h"
+#include "peer.h"
 #include "wait.h"
+#include "watchdog.h"
 #include <ATen/core/Tensor.h>
 #include <mpi.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "latentcast/comm/communicator.h"
+#include "latentcast/comm/failure.h"
 #include "latentcast/error.h"
 
 namespace latentcast {
 namespace {
 
 constexpr std::chrono::seconds kStartDeadline(300);  // of ranks that start at different times
+constexpr std::chrono::seconds kAbortActions(2);
 constexpr std::chrono::seconds kAbortDeadline(5);
+constexpr std::chrono::seconds kCulpritsTime(3);  // to say why it failed, before those that notice say so
 
 bool started_by_launcher() {
   return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
@@ -62,19 +71,44 @@ World find_world() {
   return world;
 }
 
+/// What a GPU's driver or MPI do while they are torn down must not leave a core of all weights.
+void forbid_core() {
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+}
+
 }  // namespace
 
-MpiSession::MpiSession(int* argc, char*** argv) {
-  if (started_by_launcher()) {
-    ends_mpi_ = start_mpi(argc, argv);
-    started_ = true;
-    world_ = find_world();
-    own_ = make_mpi_communicator(MPI_COMM_WORLD, kStartDeadline);
-  } else {
+struct MpiSession::Parts {
+  Speaker speaker;
+  RankActivity activity;
+  std::vector<Peer> peers;
+  MPI_Comm watchdog_comm = MPI_COMM_NULL;  // goes with MPI
+  std::unique_ptr<Watchdog> watchdog;
+  std::atomic_flag ending = ATOMIC_FLAG_INIT;
+  std::mutex mutex;
+  std::vector<std::function<void()>> at_abort;
+};
+
+MpiSession::MpiSession(int* argc, char*** argv, Speaker speaker) : parts_(std::make_unique<Parts>()) {
+  parts_->speaker = std::move(speaker);
+  world_.host = host_name();
+  if (!started_by_launcher()) {
     check_not_several_alone();
     own_ = make_single_communicator();
+    return;
   }
+  ends_mpi_ = start_mpi(argc, argv);
+  started_ = true;
+  world_ = find_world();
   world_.host = host_name();
+  own_ = make_mpi_communicator(MPI_COMM_WORLD, kStartDeadline, &parts_->activity);
+  for (const std::string& host : gather_strings(world_.host)) {
+    parts_->peers.push_back({static_cast<int>(parts_->peers.size()), host});
+  }
+  if (world_.size > 1) {
+    parts_->watchdog_comm = duplicate(MPI_COMM_WORLD, kStartDeadline, &parts_->activity);
+  }
 }
 
 MpiSession::~MpiSession() {
@@ -83,22 +117,85 @@ MpiSession::~MpiSession() {
     static_cast<void>(own_.release());
     return;
   }
+  if (parts_->watchdog) {
+    parts_->watchdog->finish();
+  }
   own_.reset();
   if (ends_mpi_) {
     MPI_Finalize();
   }
+  parts_->watchdog.reset();
+}
+
+RankActivity& MpiSession::activity() const { return parts_->activity; }
+
+void MpiSession::watch(std::chrono::seconds timeout) const {
+  if (world_.size > 1 && !parts_->watchdog) {
+    parts_->watchdog = std::make_unique<Watchdog>(
+        parts_->watchdog_comm, parts_->peers, parts_->activity, timeout,
+        [this](const std::string& message) { end_all(static_cast<int>(ExitCode::kInternal), message); });
+  }
 }
 
 std::unique_ptr<Communicator> MpiSession::cpu_communicator(std::chrono::seconds deadline) const {
-  return started_ ? make_mpi_communicator(MPI_COMM_WORLD, deadline) : make_single_communicator();
+  return started_ ? make_mpi_communicator(MPI_COMM_WORLD, deadline, &parts_->activity)
+                  : make_single_communicator();
 }
 
 std::vector<std::string> MpiSession::gather_strings(const std::string& own) const {
   return latentcast::gather_strings(*own_, own);
 }
 
+void MpiSession::fail(const std::exception_ptr& error) const noexcept {
+  const Doing doing = parts_->activity.look();
+  const Failure failure = describe_failure(error);
+  if (failure.of_peer) {
+    std::this_thread::sleep_for(kCulpritsTime);
+  }
+  end_all(static_cast<int>(failure.code), own_failure({world_.rank, world_.host}, doing, failure.message));
+}
+
+/// One thread ends the run; another one that wants to is ended with it.
+void MpiSession::end_all(int code, const std::string& message) const noexcept {
+  while (parts_->ending.test_and_set()) {
+    std::this_thread::sleep_for(kAbortDeadline);
+  }
+  if (parts_->speaker) {
+    parts_->speaker(message);
+  }
+  abort(code);
+}
+
+void MpiSession::at_abort(std::function<void()> action) const {
+  const std::lock_guard lock(parts_->mutex);
+  parts_->at_abort.push_back(std::move(action));
+}
+
+void MpiSession::run_abort_actions() const noexcept {
+  try {
+    std::vector<std::function<void()>> actions;
+    {
+      const std::lock_guard lock(parts_->mutex);
+      actions = parts_->at_abort;
+    }
+    if (!actions.empty()) {
+      run_with_deadline(
+          [actions] {
+            for (const std::function<void()>& action : actions) {
+              action();
+            }
+          },
+          kAbortActions, "what is done before the end");
+    }
+  } catch (...) {
+    // It would only have helped.
+  }
+}
+
 void MpiSession::abort(int code) const noexcept {
+  forbid_core();
   if (started_) {
+    run_abort_actions();
     try {
       run_with_deadline([code] { MPI_Abort(MPI_COMM_WORLD, code); }, kAbortDeadline, "MPI_Abort");
     } catch (...) {

@@ -38,7 +38,16 @@ class NcclTransfer final : public Transfer {
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(std::shared_ptr<NcclGroup> group, NcclStart start)
-      : group_(std::move(group)), cpu_(std::move(start.cpu)), deadline_(start.deadline) {}
+      : group_(std::move(group)),
+        cpu_(std::move(start.cpu)),
+        deadline_(start.deadline),
+        at_abort_(std::move(start.at_abort)) {
+    at_abort_([weak = std::weak_ptr<NcclGroup>(group_)] {
+      if (const std::shared_ptr<NcclGroup> held = weak.lock()) {
+        held->abort();
+      }
+    });
+  }
   ~NcclCommunicator() override {
     const bool failing = std::uncaught_exceptions() > 0;
     if (!ended_) {
@@ -59,6 +68,7 @@ class NcclCommunicator final : public Communicator {
   void barrier() override;
   std::unique_ptr<Communicator> split(int color) override;
 
+  RankActivity* activity() const override { return cpu_->activity(); }
   int64_t bytes_gathered() const override { return bytes_gathered_; }
   int64_t bytes_sent() const override { return bytes_sent_; }
 
@@ -74,11 +84,12 @@ class NcclCommunicator final : public Communicator {
   void enqueue_send(const Message& message);
   void enqueue_receive(const Message& message);
   void check_device(const at::Tensor& tensor, const char* operation) const;
-  [[noreturn]] void fail(const std::string& message);
+  [[noreturn]] void fail(const PeerFailure& failure);
 
   std::shared_ptr<NcclGroup> group_;
   std::unique_ptr<Communicator> cpu_;
   std::chrono::seconds deadline_;
+  std::function<void(std::function<void()>)> at_abort_;
   int64_t bytes_gathered_ = 0, bytes_sent_ = 0;
   bool ended_ = false;
 };
@@ -123,10 +134,10 @@ void NcclCommunicator::check_device(const at::Tensor& tensor, const char* operat
   }
 }
 
-void NcclCommunicator::fail(const std::string& message) {
+void NcclCommunicator::fail(const PeerFailure& failure) {
   ended_ = true;
   end_group(group_, std::chrono::nanoseconds(0));
-  throw InternalError(message);
+  throw failure;
 }
 
 std::unique_ptr<Transfer> NcclCommunicator::launch_send(const at::Tensor& tensor, int to) {
@@ -222,6 +233,8 @@ void NcclCommunicator::barrier() {
   CudaEvent(c10::cuda::getCurrentCUDAStream(device)).let_wait(link.stream());
   group_->launch_barrier();
   const CudaEvent end(link.stream());
+  const PeerWait wait(activity() == nullptr ? nullptr : &activity()->main,
+                      wait_text(operation, group_->peers(), rank()));
   Waited waited;
   try {
     waited = wait_until(
@@ -229,21 +242,20 @@ void NcclCommunicator::barrier() {
           group_->check();
           return end.done();
         },
-        deadline_);
-  } catch (const InternalError& error) {
-    fail(error.what());
+        patience(activity(), deadline_));
+  } catch (const PeerFailure& error) {
+    fail(error);
   }
   if (!waited.done) {
     // What stands before the barrier says more about the culprit than the barrier does.
-    const Operation* oldest = group_->oldest();
-    fail(no_answer(oldest != nullptr ? *oldest : operation, group_->peers(), rank(), waited.seconds).what());
+    fail(no_answer(group_->oldest().value_or(operation), group_->peers(), rank(), waited.seconds));
   }
 }
 
 std::unique_ptr<Communicator> NcclCommunicator::split(int color) {
   at::Tensor colors = at::empty({size()}, at::kInt);
   cpu_->all_gather(at::full({1}, color, at::kInt), colors);
-  NcclStart start{cpu_->split(color), {}, group_->device(), deadline_};
+  NcclStart start{cpu_->split(color), {}, group_->device(), deadline_, at_abort_};
   if (!start.cpu) {
     return nullptr;
   }

@@ -1,6 +1,7 @@
 #include "nccl_group.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "wait.h"
@@ -18,13 +19,15 @@ void check_current_device(int device) { check_cuda(cudaSetDevice(device), "cudaS
 
 }  // namespace
 
-NcclGroup::NcclGroup(const std::vector<ncclUniqueId>& ids, std::vector<Peer> peers, int rank, int device)
+NcclGroup::NcclGroup(const std::vector<ncclUniqueId>& ids, std::vector<Peer> peers, int rank, int device,
+                     RankActivity* activity)
     : peers_(std::move(peers)),
       rank_(rank),
       device_(device),
       scratch_((check_current_device(device), peers_.size() + 1)),
       to_(peers_.size()),
-      from_(peers_.size()) {
+      from_(peers_.size()),
+      pending_(peers_, rank, device, activity) {
   collectives_ = std::make_unique<NcclLink>(ids.front(), size(), rank_, 0);
   warm_up_collectives();
   // In round r the ranks whose numbers add up to r (modulo the size) meet, so all pairs of a round connect at
@@ -80,16 +83,10 @@ void NcclGroup::launch_barrier() {
 }
 
 void NcclGroup::remember(const Operation& operation, std::shared_ptr<CudaEvent> end) {
-  oldest();
-  pending_.push_back({operation, std::move(end)});
+  pending_.add(operation, std::move(end));
 }
 
-const Operation* NcclGroup::oldest() {
-  while (!pending_.empty() && pending_.front().end->done()) {
-    pending_.pop_front();
-  }
-  return pending_.empty() ? nullptr : &pending_.front().operation;
-}
+std::optional<Operation> NcclGroup::oldest() { return pending_.oldest(); }
 
 std::vector<NcclLink*> NcclGroup::links() const {
   std::vector<NcclLink*> links = {collectives_.get()};
@@ -120,8 +117,17 @@ void NcclGroup::close() noexcept {
 }
 
 void NcclGroup::abort() noexcept {
+  // What stands on one link's stream may wait for another link's, and freeing memory waits for all that the
+  // GPU does: one after the other, the first would wait for ever.
+  std::vector<std::thread> threads;
   for (NcclLink* link : links()) {
-    link->abort();
+    threads.emplace_back([link, device = device_] {
+      static_cast<void>(cudaSetDevice(device));
+      link->abort();
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
   }
 }
 

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "cuda_handles.h"
 #include "nccl_link.h"
+#include "nccl_pending.h"
 #include "peer.h"
 
 namespace latentcast {
@@ -20,7 +21,8 @@ class NcclGroup {
  public:
   /// `ids` [size · size]: of the link from row to column; the first one is of the collectives. Collective;
   /// waits for the others for ever, in an order that can't block. Everything is connected afterwards.
-  NcclGroup(const std::vector<ncclUniqueId>& ids, std::vector<Peer> peers, int rank, int device);
+  NcclGroup(const std::vector<ncclUniqueId>& ids, std::vector<Peer> peers, int rank, int device,
+            RankActivity* activity);
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
 
@@ -37,20 +39,16 @@ class NcclGroup {
 
   void remember(const Operation& operation, std::shared_ptr<CudaEvent> end);
   /// The oldest operation that isn't done.
-  const Operation* oldest();
+  std::optional<Operation> oldest();
 
   bool idle() const;
   /// Throws InternalError if NCCL has noticed a failure on any link.
   void check() const;
   void close() noexcept;
+  /// All links at once: one that is ended waits for what others have under way. From any thread.
   void abort() noexcept;
 
  private:
-  struct Pending {
-    Operation operation;
-    std::shared_ptr<CudaEvent> end;
-  };
-
   void connect(int peer, const std::vector<ncclUniqueId>& ids);
   void warm_up_collectives();
   std::vector<NcclLink*> links() const;
@@ -60,7 +58,7 @@ class NcclGroup {
   CudaBytes scratch_;  ///< for the barrier: a byte of ours, then one of each rank
   std::unique_ptr<NcclLink> collectives_;
   std::vector<std::unique_ptr<NcclLink>> to_, from_;
-  std::deque<Pending> pending_;
+  NcclPending pending_;
 };
 
 /// Ends a group: in order if everything on it is done within `patience`, else by force; in neither case does

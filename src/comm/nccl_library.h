@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -15,7 +16,11 @@ struct NcclStart {
   std::unique_ptr<Communicator> cpu;  ///< the same ranks, for NCCL's start
   std::vector<Peer> peers;
   int device = 0;
-  std::chrono::seconds deadline{0};
+  std::chrono::seconds deadline{0};  ///< for waits that no watchdog limits
+  /// Takes what is to be done before the process is ended by force (MpiSession::at_abort()).
+  std::function<void(std::function<void()>)> at_abort = {};
+
+  RankActivity* activity() const { return cpu->activity(); }
 };
 
 /// The library's only entry. The caller owns the result; throws as make_nccl_communicator() does.

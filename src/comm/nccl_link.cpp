@@ -11,7 +11,7 @@ void check_nccl(ncclResult_t code, const char* call, ncclComm_t comm) {
     return;
   }
   const char* detail = ncclGetLastError(comm);
-  throw InternalError(
+  throw PeerFailure(
       std::string(call) + " failed: " + ncclGetErrorString(code) +
       (detail != nullptr && *detail != '\0' ? std::string(" (") + detail + ")" : std::string()) +
       "; see the other ranks' logs; NCCL_DEBUG=INFO tells more");
@@ -23,7 +23,9 @@ NcclLink::NcclLink(const ncclUniqueId& id, int size, int rank, int most_blocks) 
   if (most_blocks > 0) {
     config.maxCTAs = most_blocks;
   }
-  check_nccl(ncclCommInitRankConfig(&comm_, size, id, rank, &config), "ncclCommInitRankConfig");
+  ncclComm_t comm = nullptr;
+  check_nccl(ncclCommInitRankConfig(&comm, size, id, rank, &config), "ncclCommInitRankConfig");
+  comm_ = comm;
 }
 
 NcclLink::~NcclLink() = default;
@@ -35,14 +37,14 @@ void NcclLink::check() const {
 }
 
 void NcclLink::close() noexcept {
-  if (comm_ != nullptr) {
-    ncclCommDestroy(std::exchange(comm_, nullptr));
+  if (const ncclComm_t comm = comm_.exchange(nullptr); comm != nullptr) {
+    ncclCommDestroy(comm);
   }
 }
 
 void NcclLink::abort() noexcept {
-  if (comm_ != nullptr) {
-    ncclCommAbort(std::exchange(comm_, nullptr));
+  if (const ncclComm_t comm = comm_.exchange(nullptr); comm != nullptr) {
+    ncclCommAbort(comm);
   }
 }
 

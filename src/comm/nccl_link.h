@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -32,7 +33,7 @@ class NcclLink {
 
  private:
   CudaStream stream_;
-  ncclComm_t comm_ = nullptr;
+  std::atomic<ncclComm_t> comm_ = nullptr;  ///< null once it is ended, which any thread may do
 };
 
 /// Throws InternalError with NCCL's own text if a call failed.

@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <utility>
 
 #include "nccl_library.h"
 #include <ATen/core/Tensor.h>
@@ -42,7 +43,9 @@ std::unique_ptr<Communicator> make_nccl_communicator(const MpiSession& mpi, int 
     return make_single_communicator();
   }
   const MakeNcclCommunicator make = load_library();
-  NcclStart start{mpi.cpu_communicator(deadline), {}, device, deadline};
+  NcclStart start{mpi.cpu_communicator(deadline), {}, device, deadline, [&mpi](std::function<void()> action) {
+                    mpi.at_abort(std::move(action));
+                  }};
   for (const std::string& host : mpi.gather_strings(mpi.world().host)) {
     start.peers.push_back({static_cast<int>(start.peers.size()), host});
   }

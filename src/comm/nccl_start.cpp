@@ -63,11 +63,13 @@ std::unique_ptr<Communicator> start_nccl(NcclStart start) {
   const std::vector<ncclUniqueId> ids = exchange_ids(*start.cpu);
   auto group = std::make_shared<std::shared_ptr<NcclGroup>>();
   const std::vector<Peer>& peers = start.peers;
+  RankActivity* activity = start.activity();
+  const PeerWait wait(activity == nullptr ? nullptr : &activity->main, "all ranks: NCCL's start");
   run_with_deadline(
-      [group, ids, peers, rank = start.cpu->rank(), device = start.device] {
-        *group = std::make_shared<NcclGroup>(ids, peers, rank, device);
+      [group, activity, ids, peers, rank = start.cpu->rank(), device = start.device] {
+        *group = std::make_shared<NcclGroup>(ids, peers, rank, device, activity);
       },
-      std::max(start.deadline, kShortestStart),
+      patience(activity, std::max(start.deadline, kShortestStart)),
       "NCCL's start on " + name_of(peers[static_cast<size_t>(start.cpu->rank())]));
   return make_nccl_communicator(std::move(*group), std::move(start));
 }

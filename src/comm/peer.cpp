@@ -46,13 +46,30 @@ std::string seconds_text(double seconds) {
   return text;
 }
 
-InternalError no_answer(const Operation& operation, const std::vector<Peer>& peers, int own_rank,
-                        double seconds) {
-  const std::string whom = operation.peer >= 0 ? name_of(peers[static_cast<size_t>(operation.peer)])
-                                               : "one of " + names_of_others(peers, own_rank);
-  return InternalError(name_of(peers[static_cast<size_t>(own_rank)]) + " waited " + seconds_text(seconds) +
-                       " in a " + text_of(operation, peers) + ": " + whom +
-                       " has ended, hangs or is slower than --timeout allows; see its log");
+namespace {
+
+std::string awaited(const Operation& operation, const std::vector<Peer>& peers, int own_rank) {
+  return operation.peer >= 0 ? name_of(peers[static_cast<size_t>(operation.peer)])
+                             : "one of " + names_of_others(peers, own_rank);
+}
+
+}  // namespace
+
+std::string wait_text(const Operation& operation, const std::vector<Peer>& peers, int own_rank) {
+  return awaited(operation, peers, own_rank) + ": " + operation.name +
+         (operation.bytes > 0 ? " of " + std::to_string(operation.bytes) + " bytes" : "");
+}
+
+PeerFailure no_answer(const Operation& operation, const std::vector<Peer>& peers, int own_rank,
+                      double seconds) {
+  return PeerFailure(name_of(peers[static_cast<size_t>(own_rank)]) + " waited " + seconds_text(seconds) +
+                     " in a " + text_of(operation, peers) + ": " + awaited(operation, peers, own_rank) +
+                     " has ended, hangs or is slower than --timeout allows; see its log");
+}
+
+std::string own_failure(const Peer& rank, const Doing& doing, const std::string& message) {
+  return name_of(rank) + ": " + message +
+         (doing.what.empty() ? "" : " (at " + doing.what + " for " + seconds_text(doing.seconds) + ")");
 }
 
 }  // namespace latentcast

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "latentcast/comm/activity.h"
 #include "latentcast/error.h"
 
 namespace latentcast {
@@ -28,8 +29,12 @@ std::string text_of(const Operation& operation, const std::vector<Peer>& peers);
 /// "2.0 s"
 std::string seconds_text(double seconds);
 
+/// "rank 3 (host): receive of 4096 bytes": what a rank waits for. `peers` are the group's.
+std::string wait_text(const Operation& operation, const std::vector<Peer>& peers, int own_rank);
 /// The error of a wait whose deadline has passed.
-InternalError no_answer(const Operation& operation, const std::vector<Peer>& peers, int own_rank,
-                        double seconds);
+PeerFailure no_answer(const Operation& operation, const std::vector<Peer>& peers, int own_rank,
+                      double seconds);
+/// An error that a rank had by itself: "rank 2 (host): MESSAGE (at block 3, timestep 1 for 0.2 s)".
+std::string own_failure(const Peer& rank, const Doing& doing, const std::string& message);
 
 }  // namespace latentcast

@@ -6,7 +6,18 @@
 #include <string>
 #include <thread>
 
+#include "latentcast/comm/activity.h"
+
 namespace latentcast {
+
+/// Longer than any wait.
+inline constexpr std::chrono::hours kForEver(24 * 365);
+
+/// How long to wait for a peer before that is an error: for ever where a watchdog watches all ranks, since
+/// it ends the run in time if the peer is gone, and a peer that is only slow is none. `activity` may be null.
+inline std::chrono::nanoseconds patience(const RankActivity* activity, std::chrono::nanoseconds deadline) {
+  return activity != nullptr && activity->watched() ? std::chrono::nanoseconds(kForEver) : deadline;
+}
 
 struct Waited {
   bool done = false;

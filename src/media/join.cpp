@@ -141,10 +141,14 @@ class Joiner {
 
 }  // namespace
 
-void join_segments(const std::vector<fs::path>& segments, const fs::path& out) {
+void join_segments(const std::vector<fs::path>& segments, const fs::path& out,
+                   const std::function<void()>& on_step) {
   if (segments.empty()) throw InternalError("a video of no segments");
   Joiner joiner(segments.front(), out);
-  for (const fs::path& path : segments) joiner.append(path);
+  for (const fs::path& path : segments) {
+    if (on_step) on_step();
+    joiner.append(path);
+  }
   joiner.finish();
 }
 

@@ -95,7 +95,8 @@ size_t mix_next(std::deque<MixSource>& sources, std::span<float> mix, int channe
 
 }  // namespace
 
-void encode_sound_track(const std::vector<fs::path>& sounds, const fs::path& out, double max_seconds) {
+void encode_sound_track(const std::vector<fs::path>& sounds, const fs::path& out, double max_seconds,
+                        const std::function<void()>& on_step) {
   std::deque<MixSource> sources = open_sources(sounds);
   const int rate = track_rate(sources.front().sample_rate());
   int channels = 1;
@@ -111,6 +112,7 @@ void encode_sound_track(const std::vector<fs::path>& sounds, const fs::path& out
   std::vector<float> mix;
   while (left > 0) {
     const auto wanted = static_cast<size_t>(std::min<int64_t>(left, kAacFrame));
+    if (on_step) on_step();
     mix.resize(wanted * channels);
     const size_t got = mix_next(sources, mix, channels);
     if (got > 0) encoder.write(std::span(mix).first(got * channels));

@@ -69,6 +69,8 @@ void VideoAssembler::end_clip() {
   ++clip_;
 }
 
-void VideoAssembler::join(const std::filesystem::path& video) const { join_segments(segments_, video); }
+void VideoAssembler::join(const std::filesystem::path& video, const std::function<void()>& on_step) const {
+  join_segments(segments_, video, on_step);
+}
 
 }  // namespace latentcast

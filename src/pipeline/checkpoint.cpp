@@ -102,25 +102,24 @@ void check_fit(const Checkpoint& checkpoint, const RenderJob& job) {
 
 }  // namespace
 
-CheckpointSource Checkpoint::dit_source(const ComputeDevice& device) const {
-  CheckpointSource source(dit, device.dtype, device.device);
-  if (lora) {
-    source.set_lora(lora);
-  }
+CheckpointSource Checkpoint::source(const std::shared_ptr<const TensorArchive>& archive,
+                                    const ComputeDevice& device) const {
+  CheckpointSource source(archive, device.dtype, device.device);
+  source.set_observer(on_read);
   return source;
 }
 
-CheckpointSource Checkpoint::vae_source(const ComputeDevice& device) const {
-  return CheckpointSource(vae, device.dtype, device.device);
+CheckpointSource Checkpoint::dit_source(const ComputeDevice& device) const {
+  CheckpointSource weights = source(dit, device);
+  if (lora) {
+    weights.set_lora(lora);
+  }
+  return weights;
 }
 
-CheckpointSource Checkpoint::text_source(const ComputeDevice& device) const {
-  return CheckpointSource(text, device.dtype, device.device);
-}
-
-CheckpointSource Checkpoint::audio_source(const ComputeDevice& device) const {
-  return CheckpointSource(audio, device.dtype, device.device);
-}
+CheckpointSource Checkpoint::vae_source(const ComputeDevice& device) const { return source(vae, device); }
+CheckpointSource Checkpoint::text_source(const ComputeDevice& device) const { return source(text, device); }
+CheckpointSource Checkpoint::audio_source(const ComputeDevice& device) const { return source(audio, device); }
 
 Checkpoint open_checkpoint(const RenderJob& job) {
   const fs::path& dir = job.ckpt_dir;

@@ -94,11 +94,12 @@ void encode_sounds(const RenderJob& job, const Checkpoint& checkpoint, const Inp
 }
 
 void encode_picture(const Checkpoint& checkpoint, const Inputs& inputs, const ComputeDevice& device,
-                    Trace& trace, Conditions& conditions) {
+                    Trace& trace, Activity& activity, Conditions& conditions) {
   CheckpointSource source = checkpoint.vae_source(device);
   const VaeEncoder encoder(source);
   const at::Tensor picture = inputs.picture.to(device.device).unsqueeze(1);
-  const at::Tensor latents = encoder.encode(kMotionFrames, [&](int64_t, int64_t count) {
+  const at::Tensor latents = encoder.encode(kMotionFrames, [&](int64_t first, int64_t count) {
+    activity.part("frame " + std::to_string(first));
     return picture.expand({-1, count, -1, -1});
   });
   conditions.motion_latents = latents.to(at::kCPU);
@@ -112,13 +113,16 @@ void encode_picture(const Checkpoint& checkpoint, const Inputs& inputs, const Co
 }  // namespace
 
 Conditions encode_conditions(const RenderJob& job, const Checkpoint& checkpoint, const Inputs& inputs,
-                             const ComputeDevice& device, Trace& trace) {
+                             const ComputeDevice& device, Trace& trace, Activity& activity) {
   Conditions conditions;
+  activity.begin("encoding the prompt");
   conditions.text = encode_prompt(checkpoint, inputs, device, trace);
   release_cached_memory(device);
+  activity.begin("encoding the sound");
   encode_sounds(job, checkpoint, inputs, device, trace, conditions);
   release_cached_memory(device);
-  encode_picture(checkpoint, inputs, device, trace, conditions);
+  activity.begin("encoding the picture");
+  encode_picture(checkpoint, inputs, device, trace, activity, conditions);
   release_cached_memory(device);
   if (inputs.masks.size() > 1) {
     conditions.speaker_mask = speaker_regions(inputs.masks, job.infer_frames / kFramesPerLatent,
@@ -129,12 +133,13 @@ Conditions encode_conditions(const RenderJob& job, const Checkpoint& checkpoint,
 }
 
 PoseLatents::PoseLatents(const RenderJob& job, const Checkpoint& checkpoint, const Inputs& inputs,
-                         const ComputeDevice& device, int64_t first_clip)
+                         const ComputeDevice& device, Activity& activity, int64_t first_clip)
     : infer_frames_(job.infer_frames),
       size_(inputs.size),
       clip_(first_clip),
       checkpoint_(checkpoint),
-      device_(device) {
+      device_(device),
+      activity_(activity) {
   if (!job.pose_video.empty()) {
     reader_.emplace(job.pose_video, size_.width, size_.height);
     reader_->skip(first_clip * infer_frames_);
@@ -150,6 +155,7 @@ at::Tensor PoseLatents::encode(const std::vector<float>& frames) const {
   return encoder_
       ->encode(1 + infer_frames_,
                [&](int64_t first, int64_t count) {
+                 activity_.part("pose frame " + std::to_string(first));
                  return video.narrow(1, std::max<int64_t>(first - 1, 0), count).to(device_.device);
                })
       .to(at::kCPU);

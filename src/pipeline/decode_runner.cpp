@@ -10,11 +10,12 @@
 namespace latentcast {
 
 DecodeRunner::DecodeRunner(DecodeStage decoder, VideoAssembler& video, const ScheduleShape& shape,
-                           Trace& trace, BlockSink sink)
+                           Trace& trace, BlockSink sink, Activity& activity)
     : decoder_(std::move(decoder)),
       video_(video),
       shape_(shape),
       trace_(trace),
+      activity_(activity),
       sink_(std::move(sink)),
       clip_(shape.first_clip),
       decoded_(shape.first_clip * shape.blocks_per_clip * kBlockFrames) {}
@@ -35,6 +36,7 @@ void DecodeRunner::trace_frames(const at::Tensor& frames) {
 
 void DecodeRunner::take(const at::Tensor& latents) {
   const int64_t number = clip_ * shape_.blocks_per_clip + block_;
+  activity_.begin("decoding block " + std::to_string(number));
   if (trace_.keeps_block(number)) {
     trace_.add("block" + std::to_string(number) + ".latents", latents);
   }
@@ -44,11 +46,13 @@ void DecodeRunner::take(const at::Tensor& latents) {
       trace_frames(frames);
     }
     decoded_ += frames.size(0);
+    activity_.part("writing its frames");
     video_.take(frames);
   });
   sink_(clip_, false);
   ++block_;
   if (last) {
+    activity_.begin("closing segment " + std::to_string(clip_));
     video_.end_clip();
     sink_(clip_, true);
     ++clip_;

@@ -13,8 +13,8 @@ c10::impl::VirtualGuardImpl cuda() { return c10::impl::VirtualGuardImpl(c10::Dev
 
 }  // namespace
 
-DecodeWorker::DecodeWorker(DecodeRunner& runner, const ComputeDevice& device, int threads)
-    : runner_(runner), device_(device), thread_([this, threads] { work(threads); }) {}
+DecodeWorker::DecodeWorker(DecodeRunner& runner, const ComputeDevice& device, int threads, Activity& activity)
+    : runner_(runner), device_(device), activity_(activity), thread_([this, threads] { work(threads); }) {}
 
 DecodeWorker::~DecodeWorker() {
   {
@@ -55,6 +55,7 @@ void DecodeWorker::work(int threads) {
   for (;;) {
     std::unique_lock lock(mutex_);
     busy_ = false;
+    activity_.rest();
     changed_.notify_all();
     changed_.wait(lock, [this] { return closed_ || !waiting_.empty(); });
     if (closed_) {

@@ -30,12 +30,17 @@ RankLayout lay_out(const RankSetup& setup, int world_size) {
 RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator& control) {
   RankSetup setup;
   setup.rank = mpi.world().rank;
+  setup.activity = &mpi.activity();
+  Activity& activity = mpi.activity().main;
   setup.job = agree(job, control);
   coordinate(control, [&] {
     const RenderJob& agreed = setup.job;
     setup.device = select_device(agreed.device, agreed.dtype, agreed.threads,
                                  [&](int gpus) { return device_of_rank(mpi.world(), gpus); });
+    activity.begin("opening the checkpoint");
     setup.checkpoint = open_checkpoint(agreed);
+    setup.checkpoint.on_read = [&activity](const std::string& tensor) { activity.part("reading " + tensor); };
+    activity.begin("reading the inputs");
     setup.inputs = read_inputs(agreed, setup.checkpoint);
     setup.shape = {setup.inputs.latent_rows(), setup.inputs.latent_columns(),
                    agreed.infer_frames / kBlockFrames};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "latentcast/comm/activity.h"
 #include "latentcast/comm/communicator.h"
 #include "latentcast/config/render_job.h"
 #include "latentcast/device/device.h"
@@ -19,6 +20,7 @@ struct RankSetup {
   Inputs inputs;
   StageShape shape;
   int rank = 0;
+  RankActivity* activity = nullptr;  ///< of the session
 
   bool is_root() const { return rank == 0; }
 };

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "watched_layers.h"
 #include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
 
@@ -16,6 +17,7 @@ namespace latentcast {
 RankWork::RankWork(const RankSetup& setup, const RenderPlan& plan, const Conditions& conditions,
                    const MpiSession& mpi, VideoAssembler* video, BlockSink decoded, Trace& trace)
     : setup_(setup), plan_(plan), conditions_(conditions), trace_(trace), video_(video) {
+  setup_.activity->main.begin("loading weights");
   make_links(mpi);
   if (video_ != nullptr) {
     make_decoder(*video_, std::move(decoded));
@@ -37,7 +39,8 @@ void RankWork::make_decoder(VideoAssembler& video, BlockSink decoded) {
   CheckpointSource source = setup_.checkpoint.vae_source(setup_.device);
   DecodeStage stage(std::make_shared<const VaeDecoder>(source), setup_.job.decode, conditions_.motion_latents,
                     trace_);
-  decoder_.emplace(std::move(stage), video, plan_.schedule, trace_, std::move(decoded));
+  decoder_.emplace(std::move(stage), video, plan_.schedule, trace_, std::move(decoded),
+                   decodes_beside() ? setup_.activity->decoder : setup_.activity->main);
 }
 
 void RankWork::make_stage() {
@@ -57,14 +60,15 @@ void RankWork::make_stage() {
   CheckpointSource source = checkpoint.dit_source(setup_.device);
   DitGlobalWeights globals = take_dit_globals(source, checkpoint.dit_config);
   const StagePlan& plan = setup_.layout.stages[static_cast<size_t>(number)];
-  std::unique_ptr<LayerProvider> layers = make_layers(source, plan);
+  Activity& activity = setup_.activity->main;
+  auto layers = std::make_unique<WatchedLayers>(make_layers(source, plan), activity);
   DenoiseStage stage(checkpoint.dit_config, std::move(globals), std::move(layers), plan, shape, schedule,
                      conditions_.text, {job.cond_distance, *job.base_seed});
   IdlePass idle = sharded_ ? IdlePass([this] { sharded_->pass_without_compute(); }) : IdlePass();
   stage_.emplace(std::move(stage), setup_.layout, setup_.rank, plan_.schedule,
                  BlockFeed(job, conditions_, shape), conditions_,
-                 PoseLatents(job, checkpoint, setup_.inputs, setup_.device), *pipeline_, finished_sink(),
-                 std::move(idle), CutAfter(), trace_);
+                 PoseLatents(job, checkpoint, setup_.inputs, setup_.device, activity), *pipeline_,
+                 finished_sink(), std::move(idle), CutAfter(), trace_, activity);
   if (!job.trace_inputs.empty()) {
     stage_->set_inputs(TraceInputs(job.trace_inputs));
   }
@@ -80,11 +84,15 @@ std::unique_ptr<LayerProvider> RankWork::make_layers(CheckpointSource& source, c
   return std::make_unique<RangeOfLayers>(source, config, plan.layers.begin, plan.layers.end);
 }
 
-/// Where the last stage's blocks go: to the decoder of this rank (on a GPU to its thread and stream; a trace
-/// takes one thread), or to the decode rank.
+bool RankWork::decodes_beside() const {
+  return video_ != nullptr && setup_.layout.stage_of(setup_.rank) >= 0 && setup_.device.is_cuda() &&
+         !trace_.active();
+}
+
+/// Where the last stage's blocks go: to the decoder of this rank, or to the decode rank.
 LatentSink RankWork::finished_sink() {
-  if (decoder_ && setup_.device.is_cuda() && !trace_.active()) {
-    worker_.emplace(*decoder_, setup_.device, setup_.job.threads);
+  if (decodes_beside()) {
+    worker_.emplace(*decoder_, setup_.device, setup_.job.threads, setup_.activity->decoder);
     return [this](const BlockItem&, const at::Tensor& latents) { worker_->take(latents); };
   }
   if (decoder_) {

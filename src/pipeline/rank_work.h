@@ -45,6 +45,8 @@ class RankWork {
   void make_stage();
   std::unique_ptr<LayerProvider> make_layers(CheckpointSource& source, const StagePlan& plan);
   LatentSink finished_sink();
+  /// On a GPU with a stage the decoder has a thread and a stream; a trace takes one thread.
+  bool decodes_beside() const;
   void hand_over(const at::Tensor& latents);
 
   const RankSetup& setup_;

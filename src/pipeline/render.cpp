@@ -38,14 +38,11 @@ class RankRender {
     encode();
     phase("weights");
     open_video();
-    // Sharded weights are gathered while a stage is made, so a failure there is one rank's own.
-    alone([&] {
-      work_.emplace(
-          setup_, plan_, conditions_, mpi_, video_ ? &*video_ : nullptr,
-          [this](int64_t clip, bool closed) { report(clip, closed); }, trace_);
-      start_ = Clock::now();
-      work_->run();
-    });
+    work_.emplace(
+        setup_, plan_, conditions_, mpi_, video_ ? &*video_ : nullptr,
+        [this](int64_t clip, bool closed) { report(clip, closed); }, trace_);
+    start_ = Clock::now();
+    work_->run();
     return finish();
   }
 
@@ -84,9 +81,11 @@ class RankRender {
     Conditions own;
     coordinate(*control_, [&] {
       if (setup_.is_root()) {
-        own = encode_conditions(job, setup_.checkpoint, setup_.inputs, setup_.device, trace_);
+        own = encode_conditions(job, setup_.checkpoint, setup_.inputs, setup_.device, trace_, activity());
+        activity().begin("encoding the sound track");
         const Timeline timeline = make_timeline(job, own.clips, setup_.inputs.sound_seconds);
-        encode_sound_track(job.audio, sound_track(), static_cast<double>(timeline.video_frames) / 25.0);
+        encode_sound_track(job.audio, sound_track(), static_cast<double>(timeline.video_frames) / 25.0,
+                           [this] { activity().advance(); });
       }
     });
     conditions_ = share_conditions(std::move(own), *control_);
@@ -118,28 +117,12 @@ class RankRender {
     });
   }
 
-  /// What a rank does without asking the others: its error is its own, and names it.
-  template <typename Work>
-  void alone(const Work& work) const {
-    const World& world = mpi_.world();
-    const std::string who =
-        world.size == 1 ? "" : "rank " + std::to_string(world.rank) + " (" + world.host + "): ";
-    try {
-      work();
-    } catch (const Error& error) {
-      throw RankFailure(error.code(), who + error.what());
-    } catch (const c10::Error& error) {
-      throw RankFailure(ExitCode::kInternal, who + error.what_without_backtrace());
-    } catch (const std::exception& error) {
-      throw RankFailure(ExitCode::kInternal, who + error.what());
-    }
-  }
-
   RenderResult finish() {
     phase("join");
     coordinate(*control_, [&] {
       if (video_) {
-        video_->join(video_path());
+        activity().begin("joining the segments");
+        video_->join(video_path(), [this] { activity().advance(); });
       }
       trace_.close();
     });
@@ -173,6 +156,8 @@ class RankRender {
                plan_.timeline.video_frames, elapsed.count()});
   }
 
+  /// What the main thread does.
+  Activity& activity() const { return mpi_.activity().main; }
   std::filesystem::path sound_track() const { return setup_.job.run_dir / "sound.aac"; }
   std::filesystem::path video_path() const {
     return setup_.job.save_file.empty() ? setup_.job.run_dir / "video.mp4" : setup_.job.save_file;
@@ -203,7 +188,11 @@ class RankRender {
 RenderResult render(const RenderJob& job, const MpiSession& mpi, const ProgressSink& progress,
                     const NoteSink& note) {
   const c10::InferenceMode inference;
-  return RankRender(job, mpi, progress, note).run();
+  RankRender rank(job, mpi, progress, note);
+  RenderResult result;
+  // An error of one rank's own ends all of them before `rank` is destroyed, which might wait for the others.
+  run_alone(mpi, [&] { result = rank.run(); });
+  return result;
 }
 
 }  // namespace latentcast

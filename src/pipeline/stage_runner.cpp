@@ -14,12 +14,16 @@ namespace {
 // Sends under way before the oldest is waited for: one is being received while the next is made.
 constexpr size_t kSendsUnderWay = 4;
 
+std::string text_of(const BlockItem& item, int64_t timestep) {
+  return "block " + std::to_string(item.number) + ", timestep " + std::to_string(timestep);
+}
+
 }  // namespace
 
 StageRunner::StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape,
                          BlockFeed feed, const Conditions& conditions, PoseLatents pose,
                          Communicator& pipeline, LatentSink sink, IdlePass idle_pass, CutAfter cut_after,
-                         Trace& trace)
+                         Trace& trace, Activity& activity)
     : stage_(std::move(stage)),
       layout_(layout),
       stage_number_(layout.stage_of(rank)),
@@ -31,6 +35,7 @@ StageRunner::StageRunner(DenoiseStage stage, const RankLayout& layout, int rank,
       sink_(std::move(sink)),
       idle_pass_(std::move(idle_pass)),
       trace_(trace),
+      activity_(activity),
       walk_(layout, shape, stage_number_, cut_after),
       arrivals_(layout, shape, stage_number_, cut_after) {}
 
@@ -142,6 +147,7 @@ void StageRunner::run_item(const ScheduleItem& item) {
 }
 
 void StageRunner::run_condition(const ScheduleItem& item) {
+  activity_.begin("condition of clip " + std::to_string(item.clip));
   at::Tensor x;
   if (stage_.has_first_layer()) {
     const at::Tensor reference = reference_of(item.clip);
@@ -169,6 +175,7 @@ void StageRunner::run_timesteps(const ScheduleItem& scheduled) {
     pose = both[1];
   }
   for (int64_t t = scheduled.timesteps.begin; t < scheduled.timesteps.end; ++t) {
+    activity_.begin(text_of(item, t));
     if (const at::Tensor given = inputs_.latents_in(static_cast<size_t>(t), item.number); given.defined()) {
       latents = given;
     }
@@ -185,6 +192,7 @@ void StageRunner::run_timesteps(const ScheduleItem& scheduled) {
 void StageRunner::run_layers(const ScheduleItem& scheduled) {
   const BlockItem item = feed_.item(scheduled.clip, scheduled.block);
   const int64_t t = scheduled.timesteps.begin;
+  activity_.begin(text_of(item, t));
   at::Tensor x;
   if (is_first()) {
     const at::Tensor latents = t == 0 ? feed_.noise(item.clip, item.block)

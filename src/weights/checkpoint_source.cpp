@@ -68,6 +68,7 @@ const TensorView& CheckpointSource::view(const std::string& full_name) const {
 }
 
 const TensorView& CheckpointSource::use(const std::string& full_name, at::IntArrayRef shape) {
+  if (observer_) observer_(full_name);
   const TensorView& found = view(full_name);
   if (shape != at::IntArrayRef(found.shape)) {
     throw InputError("tensor " + quote_name(full_name) + " in '" + found.file + "' has shape " +

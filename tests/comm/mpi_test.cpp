@@ -28,7 +28,7 @@ TEST(MpiSession, KnowsTheWorld) {
 
 /// Messages of more than 2^31 bytes go in pieces; here pieces are of 1000 bytes.
 TEST(MpiPieces, ArriveWhole) {
-  const auto group = make_mpi_communicator(MPI_COMM_WORLD, std::chrono::seconds(60), 1000);
+  const auto group = make_mpi_communicator(MPI_COMM_WORLD, std::chrono::seconds(60), nullptr, 1000);
   const int rank = group->rank(), size = group->size();
   const auto values = [](int64_t count, int of) { return at::arange(count, at::kLong).add_(of * 1000000); };
   for (const int64_t count : {124, 125, 126, 1001}) {

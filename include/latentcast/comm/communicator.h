@@ -2,11 +2,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+
+#include "latentcast/comm/activity.h"
+#include "latentcast/error.h"
 
 namespace latentcast {
 
@@ -17,7 +23,8 @@ class [[nodiscard]] Transfer {
   /// Whether it is done; never waits.
   virtual bool test() = 0;
   /// Waits, sleeping in between, until it is done. On a GPU: makes the current stream wait, not the host.
-  /// Throws InternalError naming the peer if the communicator's deadline passes without the operation's end.
+  /// Throws PeerFailure naming the peer if the communicator's deadline passes without the operation's end;
+  /// while a watchdog watches the ranks, waits for as long as it lets them.
   virtual void finish() = 0;
 };
 
@@ -66,6 +73,9 @@ class Communicator {
   virtual int64_t bytes_gathered() const = 0;
   virtual int64_t bytes_sent() const = 0;
 
+  /// Of this rank, where waits are noted; null if nobody keeps one.
+  virtual RankActivity* activity() const { return nullptr; }
+
   void send(const at::Tensor& tensor, int to) { launch_send(tensor, to)->finish(); }
   void receive(const at::Tensor& tensor, int from) { launch_receive(tensor, from)->finish(); }
   void all_gather(const at::Tensor& part, const at::Tensor& all) { launch_all_gather(part, all)->finish(); }
@@ -80,35 +90,76 @@ struct World {
 
 /// Owner of MPI for the process's life: starts it if a launcher started the process (and MPI is not up), else
 /// stays alone. Made once, in main, before any thread. Lives longer than every communicator. Errors of a run
-/// of several ranks are to be caught during its life and ended with abort(): it ends MPI only if it isn't
-/// left by an exception.
+/// of several ranks are to be caught during its life and, unless all ranks agreed on them, ended with fail().
+/// It ends MPI only if it isn't left by an exception.
 class MpiSession {
  public:
+  /// Tells the user why all ranks are ended; from any thread, once at most.
+  using Speaker = std::function<void(const std::string& message)>;
+
   /// Throws InputError if srun started several tasks without the PMIx that MPI needs.
-  MpiSession(int* argc, char*** argv);
+  MpiSession(int* argc, char*** argv, Speaker speaker = {});
+  /// A watched session waits for the other ranks' sessions.
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
 
   const World& world() const { return world_; }
+  /// What this rank does: to be kept up to date by all that takes long.
+  RankActivity& activity() const;
 
-  /// All ranks, for CPU tensors and small messages. `deadline`: longest wait for a peer that shows no
-  /// progress. Collective. Each is apart from the others: messages of one are never taken for those of
-  /// another.
+  /// From now on, till the session's end, a rank that is silent or makes no progress for `timeout` ends all
+  /// ranks within some seconds more: one of the others tells the user who it was. Without other ranks does
+  /// nothing. At most once.
+  void watch(std::chrono::seconds timeout) const;
+
+  /// All ranks, for CPU tensors and small messages. `deadline`: longest wait for a peer while nobody watches.
+  /// Collective. Each is apart from the others: messages of one are never taken for those of another.
   std::unique_ptr<Communicator> cpu_communicator(std::chrono::seconds deadline) const;
 
   /// Strings of all ranks, in their order, on every rank. Collective, main thread only.
   std::vector<std::string> gather_strings(const std::string& own) const;
 
-  /// Ends all ranks at once with this exit code. Does not return.
+  /// Ends all ranks because of an exception of this rank's own, with its exit code; the speaker names the
+  /// rank and says what it was doing. Call it where the exception is caught, before objects are destroyed
+  /// that may wait for others. From any thread; if several call it, the first counts.
+  [[noreturn]] void fail(const std::exception_ptr& error) const noexcept;
+
+  /// Ends all ranks at once with this exit code, and says nothing.
   [[noreturn]] void abort(int code) const noexcept;
 
+  /// Something that helps others if it is done before abort() leaves; it runs in a thread of its own, for a
+  /// few seconds at most.
+  void at_abort(std::function<void()> action) const;
+
  private:
+  struct Parts;
+  [[noreturn]] void end_all(int code, const std::string& message) const noexcept;
+  void run_abort_actions() const noexcept;
+
   World world_;
-  bool started_ = false;               ///< by a launcher
-  bool ends_mpi_ = false;              ///< it was not up before
+  bool started_ = false;   ///< by a launcher
+  bool ends_mpi_ = false;  ///< it was not up before
+  std::unique_ptr<Parts> parts_;
   std::unique_ptr<Communicator> own_;  ///< for gather_strings()
 };
+
+/// What a rank does where its error, unless all agreed on it, is its own: if there are other ranks, it ends
+/// all of them (MpiSession::fail()), before anything outside of `work` is destroyed.
+template <typename Work>
+void run_alone(const MpiSession& mpi, Work&& work) {
+  if (mpi.world().size == 1) {
+    std::forward<Work>(work)();
+    return;
+  }
+  try {
+    std::forward<Work>(work)();
+  } catch (const AgreedError&) {
+    throw;
+  } catch (...) {
+    mpi.fail(std::current_exception());
+  }
+}
 
 /// Strings of the group's ranks, in their order, on every rank. A communicator for CPU tensors.
 std::vector<std::string> gather_strings(Communicator& cpu, const std::string& own);

@@ -10,9 +10,10 @@
 
 namespace latentcast {
 
-/// Tells all ranks of the group whether any had an error. If none had, returns. Else a rank that had one
-/// rethrows it; the others throw an Error with the exit code of the first rank that had one and the message
-/// "rank 2 (host): ...". Collective; a communicator for CPU tensors.
+/// Tells all ranks of the group whether any had an error. If none had, returns. Else all throw an AgreedError
+/// with the first such rank's exit code and message, which names the rank (unless it is rank 0 with an error
+/// of the user's, which any rank would have); a group of one rethrows its own. Collective; a communicator for
+/// CPU tensors.
 void agree_on_error(Communicator& cpu, const std::exception_ptr& own);
 
 /// Runs the callable on every rank, then agree_on_error(). The callable must not talk to other ranks: those

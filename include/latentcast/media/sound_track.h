@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -11,9 +12,10 @@ namespace latentcast {
 /// Mixes the sounds (sum, clipped), cuts them after `max_seconds` (<= 0: not at all) and writes them as one
 /// AAC track, a plain ADTS stream (.aac), through `out`.part. Its rate is the first sound's where AAC knows
 /// it and it is at least 16 kHz, else 48 kHz; mono if all sounds are, else stereo. Memory doesn't grow with
-/// the sounds; equal sounds give equal bytes. Throws InputError for a sound, OutputError for `out`.
+/// the sounds; equal sounds give equal bytes. `on_step` is called every now and then. Throws InputError for a
+/// sound, OutputError for `out`.
 void encode_sound_track(const std::vector<std::filesystem::path>& sounds, const std::filesystem::path& out,
-                        double max_seconds);
+                        double max_seconds, const std::function<void()>& on_step = {});
 
 /// One AAC frame of 1024 samples, with its ADTS header.
 struct SoundPacket {

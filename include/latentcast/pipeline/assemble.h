@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -24,8 +25,8 @@ class VideoAssembler {
   void take(const at::Tensor& frames);
   /// The clip's frames have all been taken.
   void end_clip();
-  /// Joins all segments into `video`.
-  void join(const std::filesystem::path& video) const;
+  /// Joins all segments into `video`. `on_step` is called before each.
+  void join(const std::filesystem::path& video, const std::function<void()>& on_step) const;
 
   int64_t frames_written() const { return written_; }
   const std::vector<std::filesystem::path>& segments() const { return segments_; }

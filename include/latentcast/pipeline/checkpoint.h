@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,11 +19,17 @@ struct Checkpoint {
   std::shared_ptr<const TensorArchive> dit, vae, text, audio;
   std::shared_ptr<const LoraAdapter> lora;  ///< null if none is asked for
   std::filesystem::path tokenizer;
+  std::function<void(const std::string& tensor)>
+      on_read;  ///< see CheckpointSource::set_observer(); may be empty
 
   CheckpointSource dit_source(const ComputeDevice& device) const;
   CheckpointSource vae_source(const ComputeDevice& device) const;
   CheckpointSource text_source(const ComputeDevice& device) const;
   CheckpointSource audio_source(const ComputeDevice& device) const;
+
+ private:
+  CheckpointSource source(const std::shared_ptr<const TensorArchive>& archive,
+                          const ComputeDevice& device) const;
 };
 
 /// Opens and checks all files: every tensor that a network needs is there in its shape and type, and none is

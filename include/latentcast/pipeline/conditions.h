@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "latentcast/comm/activity.h"
 #include "latentcast/config/render_job.h"
 #include "latentcast/config/size.h"
 #include "latentcast/device/device.h"
@@ -43,14 +44,14 @@ struct Conditions {
 
 /// Runs the text, audio and picture encoders one after the other, each freed before the next.
 Conditions encode_conditions(const RenderJob& job, const Checkpoint& checkpoint, const Inputs& inputs,
-                             const ComputeDevice& device, Trace& trace);
+                             const ComputeDevice& device, Trace& trace, Activity& activity);
 
 /// Pose latents clip by clip, encoded when they are asked for.
 class PoseLatents {
  public:
   /// Begins with `first_clip`; those before it are passed over.
   PoseLatents(const RenderJob& job, const Checkpoint& checkpoint, const Inputs& inputs,
-              const ComputeDevice& device, int64_t first_clip = 0);
+              const ComputeDevice& device, Activity& activity, int64_t first_clip = 0);
 
   /// [16, latents of a clip, h, w] of the next clip; zeros if the job has no pose video. Call once a clip, in
   /// order.
@@ -66,6 +67,7 @@ class PoseLatents {
   std::unique_ptr<VaeEncoder> encoder_;  // held only while there is a video to encode
   const Checkpoint& checkpoint_;
   ComputeDevice device_;
+  Activity& activity_;
 };
 
 }  // namespace latentcast

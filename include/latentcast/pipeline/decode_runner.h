@@ -18,8 +18,9 @@ using BlockSink = std::function<void(int64_t clip, bool clip_closed)>;
 /// segments, closes a clip's segment after its last block.
 class DecodeRunner {
  public:
+  /// `activity`: of the thread that runs it.
   DecodeRunner(DecodeStage decoder, VideoAssembler& video, const ScheduleShape& shape, Trace& trace,
-               BlockSink sink);
+               BlockSink sink, Activity& activity);
 
   /// The next block's latents [16, 3, h, w] float32, on any device.
   void take(const at::Tensor& latents);
@@ -40,6 +41,7 @@ class DecodeRunner {
   VideoAssembler& video_;
   ScheduleShape shape_;
   Trace& trace_;
+  Activity& activity_;
   BlockSink sink_;
   int64_t clip_, block_ = 0, decoded_;
 };

@@ -20,8 +20,8 @@ namespace latentcast {
 /// the decoder's stream. At most two blocks wait; then take() does.
 class DecodeWorker {
  public:
-  /// `runner` must outlive the worker and is used by its thread alone.
-  DecodeWorker(DecodeRunner& runner, const ComputeDevice& device, int threads);
+  /// `runner` must outlive the worker and is used by its thread alone, as is `activity`, the runner's.
+  DecodeWorker(DecodeRunner& runner, const ComputeDevice& device, int threads, Activity& activity);
   /// Ends the thread; blocks that still wait are dropped.
   ~DecodeWorker();
   DecodeWorker(const DecodeWorker&) = delete;
@@ -42,6 +42,7 @@ class DecodeWorker {
 
   DecodeRunner& runner_;
   ComputeDevice device_;
+  Activity& activity_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> waiting_;

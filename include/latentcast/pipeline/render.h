@@ -36,8 +36,8 @@ struct RenderResult {
 /// Renders a validated job (see validate() and choose_unset()), from its files to the video, on all ranks of
 /// `mpi`, which call it together; rank 0's job counts. Progress in clips and frames comes on the rank that
 /// decodes, phases on rank 0. Throws InputError, OutputError or InternalError; segments already closed stay.
-/// An error before the first block comes on all ranks with the same code; one after it comes on the rank
-/// where it arose, whose caller must end the others (MpiSession::abort()).
+/// On several ranks an error of the user's comes on all of them, as an AgreedError; one that a rank has by
+/// itself ends all ranks (MpiSession::fail()).
 RenderResult render(const RenderJob& job, const MpiSession& mpi, const ProgressSink& progress,
                     const NoteSink& note);
 

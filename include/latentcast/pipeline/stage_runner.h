@@ -43,10 +43,10 @@ struct StageCounters {
 class StageRunner {
  public:
   /// `pipeline`: all ranks, for tensors of the stages' device; borrowed. `sink` is called on the last stage
-  /// only.
+  /// only. `activity`: of the thread that calls run().
   StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape,
               BlockFeed feed, const Conditions& conditions, PoseLatents pose, Communicator& pipeline,
-              LatentSink sink, IdlePass idle_pass, CutAfter cut_after, Trace& trace);
+              LatentSink sink, IdlePass idle_pass, CutAfter cut_after, Trace& trace, Activity& activity);
   ~StageRunner();
 
   void set_inputs(TraceInputs inputs) { inputs_ = std::move(inputs); }
@@ -102,6 +102,7 @@ class StageRunner {
   LatentSink sink_;
   IdlePass idle_pass_;
   Trace& trace_;
+  Activity& activity_;
   TraceInputs inputs_;
   StageCounters counters_;
 

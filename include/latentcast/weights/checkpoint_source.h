@@ -1,9 +1,11 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -39,9 +41,15 @@ class CheckpointSource : public TensorSource {
   /// From now on `take("X.weight")` gives X.weight with its change, computed in float32 and rounded once.
   void set_lora(std::shared_ptr<const LoraAdapter> lora);
 
+  /// Called with a tensor's full name whenever one, or a part of one, is about to be read.
+  void set_observer(std::function<void(const std::string& name)> observer) {
+    observer_ = std::move(observer);
+  }
+
   /// Call when the network is built. Throws InputError if the file has tensors that were never taken and
   /// aren't allowed (names as in the file, prefix included; a trailing * stands for anything), or if a LoRA
-  /// pair wasn't used. A rank that takes only some layers doesn't call it: open_checkpoint() has done so for all.
+  /// pair wasn't used. A rank that takes only some layers doesn't call it: open_checkpoint() has done so for
+  /// all.
   void finish(const std::vector<std::string>& unused_allowed) const;
 
  private:
@@ -55,6 +63,7 @@ class CheckpointSource : public TensorSource {
   at::Device device_;
   std::string prefix_;
   std::shared_ptr<const LoraAdapter> lora_;
+  std::function<void(const std::string&)> observer_;
   std::set<std::string> used_;
   std::set<std::string> lora_used_;
 };

@@ -1,0 +1,60 @@
+#include "test_fault.h"
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "latentcast/error.h"
+
+namespace latentcast {
+namespace {
+
+/// The value behind "NAME=", up to a comma; that of the last one up to the end.
+std::string field(const std::string& text, const std::string& name) {
+  const size_t found = text.find(name + "=");
+  if (found == std::string::npos) {
+    throw InputError("LATENTCAST_TEST_FAULT has no " + name + "=: it is for tests, unset it");
+  }
+  const size_t begin = found + name.size() + 1;
+  return text.substr(begin, name == "at" ? std::string::npos : text.find(',', begin) - begin);
+}
+
+void strike(const std::string& how) {
+  if (how == "throw") {
+    throw InternalError("a fault for tests");
+  }
+  if (how == "kill") {
+    std::raise(SIGKILL);
+  }
+  if (how == "stop") {
+    std::raise(SIGSTOP);
+  }
+  while (how == "hang") {
+    std::this_thread::sleep_for(std::chrono::hours(1));
+  }
+  if (how == "slow") {
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+  }
+}
+
+}  // namespace
+
+void set_test_fault(const MpiSession& mpi) {
+  const char* text = std::getenv("LATENTCAST_TEST_FAULT");
+  if (text == nullptr || std::stoi(field(text, "rank")) != mpi.world().rank) {
+    return;
+  }
+  const std::string how = field(text, "do"), at = field(text, "at");
+  const auto struck = std::make_shared<std::atomic<bool>>(false);
+  mpi.activity().set_probe([how, at, struck](const std::string& what) {
+    if (what.find(at) != std::string::npos && (how == "slow" || !struck->exchange(true))) {
+      strike(how);
+    }
+  });
+}
+
+}  // namespace latentcast

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "latentcast/comm/communicator.h"
+
+namespace latentcast {
+
+/// For tests alone: makes a rank fail at a place of its work, as the environment asks.
+///
+///   LATENTCAST_TEST_FAULT="rank=2,do=stop,at=block 3"
+///
+/// `at`, the last, is looked for in what the rank's threads say they do (see Activity), such as "block 1.2",
+/// "layer 1", "decoding", "closing". At the first such place: `do=throw` an InternalError, `kill` and `stop`
+/// the process by signal, `hang` the thread for ever; `slow` sleeps a second at every such place.
+void set_test_fault(const MpiSession& mpi);
+
+}  // namespace latentcast
