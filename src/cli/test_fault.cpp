@@ -4,6 +4,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -48,10 +49,11 @@ void set_test_fault(const MpiSession& mpi) {
   if (text == nullptr || std::stoi(field(text, "rank")) != mpi.world().rank) {
     return;
   }
-  const std::string how = field(text, "do"), at = field(text, "at");
+  const std::string how = field(text, "do"), mark = field(text, "mark"), at = field(text, "at");
   const auto struck = std::make_shared<std::atomic<bool>>(false);
-  mpi.activity().set_probe([how, at, struck](const std::string& what) {
+  mpi.activity().set_probe([how, mark, at, struck](const std::string& what) {
     if (what.find(at) != std::string::npos && (how == "slow" || !struck->exchange(true))) {
+      std::ofstream(mark) << what << std::endl;
       strike(how);
     }
   });
