@@ -63,22 +63,18 @@ bool is_extended(const RenderJob& before, const RenderJob& now) {
   return before.num_clip && (!now.num_clip || *now.num_clip > *before.num_clip);
 }
 
-RunState state_of(const RunPaths& paths, bool extended) {
-  std::optional<SegmentManifest> manifest;
+/// The earlier end is none any more; said before job.yaml asks for more clips, so that a kill in between
+/// changes nothing.
+void reopen(const RunPaths& paths) {
   try {
-    manifest = read_segment_manifest(paths);
+    if (auto manifest = read_segment_manifest(paths)) {
+      manifest->clips = 0;
+      manifest->video.reset();
+      write_text_file(paths.segment_manifest(), manifest->to_json());
+    }
   } catch (const InputError&) {
-    // A checkpoint knows the segments before it; who opens the store says that this is damaged.
+    // Damaged: it says nothing about an end, and is written anew when segments are.
   }
-  const bool whole = manifest && manifest->clips > 0 &&
-                     static_cast<int64_t>(manifest->segments.size()) >= manifest->clips && !extended;
-  std::error_code error;
-  if (whole && manifest->video && manifest->video->file == fs::absolute(paths.video) &&
-      static_cast<int64_t>(fs::file_size(paths.video, error)) == manifest->video->bytes && !error) {
-    return RunState::kFinished;
-  }
-  if (whole) return RunState::kRendered;
-  return any_checkpoint(paths) ? RunState::kResumable : RunState::kFresh;
 }
 
 }  // namespace
@@ -121,13 +117,32 @@ RunState RunDirectory::begin(const JobIdentity& identity) {
     }
   }
   const bool extended = is_there(paths_.job()) && is_extended(from_yaml(paths_.job()), job_);
-  const RunState state = state_of(paths_, extended);
+  if (extended) {
+    reopen(paths_);
+  }
+  const RunState state = run_state(paths_);
   write_text_file(paths_.identity(), identity.to_json());
   write_text_file(paths_.job(), to_yaml(job_));
   return state;
 }
 
-RunState run_state(const RunPaths& paths) { return state_of(paths, false); }
+RunState run_state(const RunPaths& paths) {
+  std::optional<SegmentManifest> manifest;
+  try {
+    manifest = read_segment_manifest(paths);
+  } catch (const InputError&) {
+    // A checkpoint knows the segments before it; who opens the store says that this is damaged.
+  }
+  const bool whole =
+      manifest && manifest->clips > 0 && static_cast<int64_t>(manifest->segments.size()) >= manifest->clips;
+  std::error_code error;
+  if (whole && manifest->video && manifest->video->file == fs::absolute(paths.video) &&
+      static_cast<int64_t>(fs::file_size(paths.video, error)) == manifest->video->bytes && !error) {
+    return RunState::kFinished;
+  }
+  if (whole) return RunState::kRendered;
+  return any_checkpoint(paths) ? RunState::kResumable : RunState::kFresh;
+}
 
 void check_room(const RunPaths& paths, int64_t bytes, const std::string& what) {
   const int64_t free = free_bytes(paths.root);

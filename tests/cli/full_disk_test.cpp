@@ -1,40 +1,13 @@
 // A disk that fills up while the program writes to it.
 
-#include <cerrno>
-#include <cstring>
-
 #include "bad_input.h"
+#include "small_disk.h"
 #include <gtest/gtest.h>
-#include <sys/mount.h>
 
 namespace latentcast::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A small file system of its own, gone with the object.
-class SmallDisk {
- public:
-  SmallDisk(const fs::path& path, const char* size) : path_(path) {
-    fs::create_directories(path);
-    error_ = mount("tmpfs", path.c_str(), "tmpfs", 0, size) == 0 ? 0 : errno;
-  }
-  ~SmallDisk() {
-    if (error_ == 0) umount(path_.c_str());
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-
-  bool mounted() const { return error_ == 0; }
-  std::string reason() const {
-    return std::string("mounting a file system is refused: ") + std::strerror(error_);
-  }
-  void grow(const char* size) { ASSERT_EQ(mount("tmpfs", path_.c_str(), "tmpfs", MS_REMOUNT, size), 0); }
-
- private:
-  fs::path path_;
-  int error_ = 0;
-};
 
 TEST(FullDisk, StopsTheRunAndTheNextOneFinishesIt) {
   TinyJob job;
@@ -44,7 +17,7 @@ TEST(FullDisk, StopsTheRunAndTheNextOneFinishesIt) {
   job.options["num_clip"] = "4";
   expect_refused(job, 74, {"disk/run/segments/00000", "No space left", "free some space and run again"});
   EXPECT_TRUE(fs::is_regular_file(job.run_dir() / "segments/000000.ts")) << "what is finished stands";
-  disk.grow("size=8m");
+  ASSERT_TRUE(disk.resize("size=8m"));
   const ProgramResult again = run_latentcast(job.arguments());
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_TRUE(fs::is_regular_file(job.run_dir() / "video.mp4"));
