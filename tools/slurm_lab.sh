@@ -6,7 +6,7 @@
 #   tools/slurm_lab.sh crash DIR NODE     a node and all that runs on it die
 #   tools/slurm_lab.sh boot DIR NODE      ... and it comes back
 #   tools/slurm_lab.sh stop DIR           ends what start and the jobs began; logs stay in DIR/log
-# Partitions: main, and urgent, whose jobs preempt those of main. Exit code 76 requeues a job by slurm.conf's RequeueExit.
+# Partitions: main, and urgent, whose jobs preempt those of main.
 # LATENTCAST_LAB_HOSTS=0: nodes share this machine's name, as they must where namespaces are not allowed.
 # Needs slurmctld, slurmd, munged (packages slurm-wlm and munge).
 set -uo pipefail
@@ -149,7 +149,6 @@ SlurmdTimeout=10
 MinJobAge=3600
 ReturnToService=2
 JobRequeue=1
-RequeueExit=76
 GresTypes=gpu
 CONF
   for i in $(seq $nodes); do
