@@ -59,9 +59,14 @@ void VideoAssembler::write(const at::Tensor& frame) {
   }
   writer_->write({frame.data_ptr<uint8_t>(), static_cast<size_t>(frame.numel())});
   ++written_;
+  last_frame_ = frame;
 }
 
 void VideoAssembler::end_clip() {
+  // Dropped frames may be missing at the sound's end: the last one is held.
+  while (clip_ + 1 == timeline_.clips && writer_ && written_ < timeline_.video_frames) {
+    write(last_frame_);
+  }
   if (writer_) {
     writer_->close();
     writer_.reset();

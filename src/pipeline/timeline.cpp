@@ -27,7 +27,11 @@ Timeline make_timeline(const RenderJob& job, int64_t clips_in_sound, double soun
   timeline.first_frames = job.first_frames;
   // A sound that ends within a frame still needs that frame; half a sample of slack against rounding.
   const auto needed = static_cast<int64_t>(std::ceil(sound_seconds * kFramesPerSecond - 1e-4));
-  timeline.video_frames = std::min(needed, timeline.clip_begin(timeline.clips));
+  // Where the sound's last clip is rendered, the video ends with the sound, even if dropped frames are
+  // missing from it then.
+  const bool whole = timeline.clips == clips_in_sound;
+  timeline.video_frames =
+      std::min(needed, whole ? timeline.clips * timeline.infer_frames : timeline.clip_begin(timeline.clips));
   // A clip that no frame is seen of is only rendered for a trace.
   while (job.trace.empty() && timeline.clips > 1 && !timeline.is_seen(timeline.clips - 1, 0)) {
     --timeline.clips;

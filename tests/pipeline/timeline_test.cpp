@@ -34,6 +34,13 @@ TEST(Timeline, DroppedFramesShortenTheVideoOnlyAtTheClipsEnd) {
   EXPECT_EQ(t.clip_begin(1), 45);
 }
 
+TEST(Timeline, WithDroppedFramesTheVideoStillEndsWithTheSound) {
+  EXPECT_EQ(make_timeline(job(std::nullopt, FirstFrames::kDrop, 12), 5, 2.4).video_frames, 60);
+  EXPECT_EQ(make_timeline(job(5, FirstFrames::kDrop, 12), 5, 2.35).video_frames, 59);
+  EXPECT_EQ(make_timeline(job(4, FirstFrames::kDrop, 12), 5, 2.4).video_frames, 45)
+      << "before the sound's end";
+}
+
 TEST(Timeline, AClipThatNobodySeesIsNotRendered) {
   // 1.92 s fill one clip exactly; the public count says two.
   const Timeline t = make_timeline(job(), 2, 1.92);

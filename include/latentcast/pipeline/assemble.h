@@ -23,7 +23,8 @@ class VideoAssembler {
   /// Decoded frames [n, H, W, 3] in order, those that are dropped at the start included. Frames after the
   /// video's end are ignored.
   void take(const at::Tensor& frames);
-  /// The clip's frames have all been taken.
+  /// The clip's frames have all been taken. After the last clip the last frame is held to the video's end, if
+  /// dropped frames are missing there.
   void end_clip();
   /// Joins all segments into `video`. `on_step` is called before each.
   void join(const std::filesystem::path& video, const std::function<void()>& on_step) const;
@@ -41,6 +42,7 @@ class VideoAssembler {
   std::optional<SegmentWriter> writer_;
   std::vector<std::filesystem::path> segments_;
   int64_t clip_, decoded_, written_;
+  at::Tensor last_frame_;  ///< written last
 };
 
 }  // namespace latentcast

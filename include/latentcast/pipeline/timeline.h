@@ -24,7 +24,9 @@ struct Timeline {
 /// Decoded frames that are dropped at the very start.
 inline constexpr int64_t kDroppedFrames = 3;
 
-/// The video ends with the sound, at the last frame that the sound's clips have, or at num_clip.
+/// The video ends with the sound, at the last frame that the sound's clips have, or at num_clip. Where the
+/// first frames are dropped and the sound fills its clips, up to kDroppedFrames more are wanted than there
+/// are.
 Timeline make_timeline(const RenderJob& job, int64_t clips_in_sound, double sound_seconds);
 
 }  // namespace latentcast
