@@ -4,6 +4,7 @@
 
 #include "latentcast/error.h"
 #include "latentcast/media/sound.h"
+#include "latentcast/model/dit/speaker_mask.h"
 #include "latentcast/model/text/clean_text.h"
 #include "latentcast/model/text/tokenizer.h"
 #include "latentcast/pipeline/conditions.h"
@@ -43,6 +44,27 @@ std::vector<int32_t> read_prompt(const RenderJob& job, const Checkpoint& checkpo
   });
 }
 
+/// A speaker's mask says where the *other* voices don't reach, so one without any place, or one that leaves
+/// another voice none, is a mistake.
+void check_masks(const RenderJob& job, const Inputs& inputs) {
+  for (size_t speaker = 0; speaker < inputs.masks.size(); ++speaker) {
+    if (!inputs.masks[speaker].any().item<bool>()) {
+      throw InputError("--masks: " + job.masks[speaker].string() + " is black all over, so speaker " +
+                       std::to_string(speaker + 1) + " is nowhere; paint the place of this speaker white");
+    }
+  }
+  if (inputs.masks.size() < 2) return;
+  const at::Tensor regions =
+      speaker_regions(inputs.masks, 1, inputs.latent_rows() / 2, inputs.latent_columns() / 2);
+  for (size_t speaker = 0; speaker < inputs.masks.size(); ++speaker) {
+    if (!regions[static_cast<int64_t>(speaker)].any().item<bool>()) {
+      throw InputError("--masks: those of the other speakers leave no place to the voice of speaker " +
+                       std::to_string(speaker + 1) + " (" + job.masks[speaker].string() +
+                       "); paint only where each speaker is");
+    }
+  }
+}
+
 std::vector<float> read_speech(const std::filesystem::path& path, const Checkpoint& checkpoint) {
   std::vector<float> sound = read_sound(path, kSampleRate);
   if (static_cast<int64_t>(sound.size()) <
@@ -70,6 +92,7 @@ Inputs read_inputs(const RenderJob& job, const Checkpoint& checkpoint) {
   for (const std::filesystem::path& path : job.masks) {
     inputs.masks.push_back(to_tensor(read_mask(path)));
   }
+  check_masks(job, inputs);
   return inputs;
 }
 

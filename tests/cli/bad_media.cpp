@@ -120,6 +120,16 @@ std::vector<BadInput> bad_poses_and_masks() {
          write_bytes(job.path("mask1.ppm"), kText);
        },
        {"mask1.ppm", "no picture; give another"}},
+      {"MaskIsBlack",
+       [](TinyJob& job) {
+         two_speakers(job, {'x', '\0'});
+       },
+       {"--masks", "mask1.ppm", "black all over", "speaker 2 is nowhere", "paint the place"}},
+      {"MaskTakesThePlaceOfAll",
+       [](TinyJob& job) {
+         two_speakers(job, {'x', 'y'});
+       },
+       {"--masks", "mask0.ppm", "no place to the voice of speaker 1", "paint only where each speaker is"}},
       {"SecondSoundMissing",
        [](TinyJob& job) {
          two_speakers(job, {'x', 'y'});
