@@ -180,6 +180,7 @@ void StageRunner::run_timesteps(const ScheduleItem& scheduled) {
       latents = given;
     }
     const at::Tensor x = stage_.run_layers(item, t, stage_.begin_step(latents, pose));
+    ++counters_.block_passes;
     latents = denoise(item, t, latents, x);
   }
   if (is_last()) {
@@ -202,6 +203,7 @@ void StageRunner::run_layers(const ScheduleItem& scheduled) {
     x = take_incoming();
   }
   x = stage_.run_layers(item, t, x);
+  ++counters_.block_passes;
   if (!is_last()) {
     pass_on(x, stage_number_ + 1);
     return;
@@ -229,7 +231,6 @@ at::Tensor StageRunner::denoise(const BlockItem& item, int64_t timestep, const a
     trace_.add(name + "timestep", at::full({1, kBlockLatents}, stage_.timestep_value(timestep), at::kFloat));
     trace_.add(name + "velocity", velocity);
   }
-  ++counters_.block_passes;
   return stage_.advance(timestep, latents, velocity);
 }
 

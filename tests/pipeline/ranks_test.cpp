@@ -1,16 +1,17 @@
-// The same bytes on any number of ranks: every layout's video, segments and finished latents against one
-// rank's.
+// The same bytes on any number of ranks: every layout's video and finished latents against one rank's, and a
+// report of exactly the work that the layout says. Tests whose names begin with All are the whole matrix.
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <sstream>
+#include <map>
+#include <memory>
 
+#include "files.h"
 #include "program.h"
+#include "ranks_matrix.h"
+#include "ranks_report.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "latentcast/weights/safetensors.h"
 
@@ -18,172 +19,209 @@ namespace latentcast::test {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
+using ::testing::ValuesIn;
 
-struct Layout {
-  std::string job;  ///< tiny or a case
-  int ranks;
-  std::vector<std::string> options;
-
-  std::string name() const {
-    std::string text = job + "_" + std::to_string(ranks) + "_ranks";
-    for (const std::string& option : options) {
-      text += "_" + option;
-    }
-    std::erase_if(text, [](char c) { return c != '_' && std::isalnum(static_cast<unsigned char>(c)) == 0; });
-    return text;
-  }
-};
-
-std::vector<std::string> arguments(const std::string& job, const fs::path& folder) {
-  std::vector<std::string> args = case_arguments(job, folder / "run");
-  args.insert(args.end(), {"--threads", "1", "--trace", (folder / "trace.safetensors").string()});
-  return args;
-}
-
-ProgramResult run_ranks(int ranks, const std::vector<std::string>& args) {
+ProgramResult run_case(const RankCase& rank_case, const fs::path& folder) {
   std::vector<std::string> command = {"mpirun",
                                       "--allow-run-as-root",
                                       "--oversubscribe",
                                       "--bind-to",
                                       "none",
                                       "-n",
-                                      std::to_string(ranks),
+                                      std::to_string(rank_case.ranks),
                                       std::getenv("LATENTCAST_PROGRAM")};
-  command.insert(command.end(), args.begin(), args.end());
+  const auto add = [&](const std::vector<std::string>& more) {
+    command.insert(command.end(), more.begin(), more.end());
+  };
+  add(case_arguments(rank_case.job, folder / "run"));
+  add({"--threads", "1", "--trace", (folder / "trace.safetensors").string()});
+  add(rank_case.job_options());
+  add(rank_case.layout_options());
   return run_program(command);
 }
 
-std::string bytes_of(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  std::stringstream text;
-  text << stream.rdbuf();
-  return text.str();
-}
-
-/// Finished latents of every block, from whichever rank's trace has them.
-std::map<std::string, std::string> latents_of(const fs::path& folder) {
-  std::map<std::string, std::string> latents;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().filename().string().starts_with("trace.safetensors")) {
-      const TensorArchive trace = open_safetensors(entry.path().string());
-      for (const std::string& name : trace.names()) {
-        if (name.starts_with("block")) {
-          const auto bytes = trace.find(name)->bytes;
-          latents[name] = std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-        }
-      }
+/// A finished run with its traces.
+class Rendered {
+ public:
+  explicit Rendered(const RankCase& rank_case) {
+    const ProgramResult result = run_case(rank_case, folder_.path());
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    if (result.exit_code != 0) return;
+    for (const auto& entry : fs::directory_iterator(folder_.path())) {
+      if (entry.path().filename().string().starts_with("trace.safetensors")) read_trace(entry.path());
     }
   }
-  return latents;
-}
 
-/// One rank's result, made once a job and kept for the program's life.
-const fs::path& baseline(const std::string& job, const std::vector<std::string>& extra) {
-  static std::map<std::string, std::unique_ptr<TemporaryFolder>> made;
-  static std::map<std::string, fs::path> paths;
-  const std::string key = job + testing::PrintToString(extra);
-  if (!made.contains(key)) {
-    auto folder = std::make_unique<TemporaryFolder>();
-    std::vector<std::string> args = arguments(job, folder->path());
-    args.insert(args.end(), extra.begin(), extra.end());
-    const ProgramResult result = run_latentcast(args);
-    EXPECT_EQ(result.exit_code, 0) << result.err;
-    paths[key] = folder->path();
-    made[key] = std::move(folder);
+  fs::path run_dir() const { return folder_.path() / "run"; }
+  std::string video() const { return read_bytes(run_dir() / "video.mp4"); }
+  /// Finished latents of every block, from whichever rank's trace has them.
+  const std::map<std::string, std::string>& latents() const { return latents_; }
+  /// Pixels of all decoded frames.
+  const std::string& frames() const { return frames_; }
+
+ private:
+  void read_trace(const fs::path& file) {
+    const TensorArchive trace = open_safetensors(file.string());
+    const auto bytes_of = [&](const std::string& name) {
+      const auto bytes = trace.find(name)->bytes;
+      return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    };
+    for (const std::string& name : trace.names()) {
+      if (name.starts_with("block")) latents_[name] = bytes_of(name);
+      if (name == "frames") frames_ = bytes_of(name);
+    }
   }
-  return paths[key];
+
+  TemporaryFolder folder_;
+  std::map<std::string, std::string> latents_;
+  std::string frames_;
+};
+
+/// What one rank gives for the case's job, rendered once and kept for the program's life.
+const Rendered& one_rank(const RankCase& rank_case) {
+  static std::map<std::string, std::unique_ptr<Rendered>> made;
+  RankCase alone = rank_case;
+  alone.ranks = 1;
+  alone.division = Division::kAuto;
+  alone.decoder.reset();
+  alone.partition.clear();
+  std::unique_ptr<Rendered>& rendered = made[alone.name()];
+  if (!rendered) rendered = std::make_unique<Rendered>(alone);
+  return *rendered;
 }
 
-void expect_same(const fs::path& wanted, const fs::path& got) {
-  ASSERT_FALSE(bytes_of(wanted / "run" / "video.mp4").empty());
-  EXPECT_TRUE(bytes_of(wanted / "run" / "video.mp4") == bytes_of(got / "run" / "video.mp4"))
-      << "video differs";
-  const auto a = latents_of(wanted), b = latents_of(got);
-  ASSERT_GT(a.size(), 1u);
-  ASSERT_EQ(a.size(), b.size());
-  for (const auto& [name, bytes] : a) {
-    EXPECT_TRUE(b.contains(name) && b.at(name) == bytes) << name << " differs";
+void expect_same_latents(const Rendered& wanted, const Rendered& got) {
+  ASSERT_GT(wanted.latents().size(), 0U);
+  ASSERT_EQ(wanted.latents().size(), got.latents().size());
+  for (const auto& [name, bytes] : wanted.latents()) {
+    EXPECT_TRUE(got.latents().contains(name) && got.latents().at(name) == bytes) << name << " differs";
   }
 }
 
-/// The run's own report says that the ranks did what the layout says.
-void expect_ranks_worked(const fs::path& folder, const Layout& layout) {
-  const nlohmann::json report = nlohmann::json::parse(bytes_of(folder / "run" / "report.json"));
-  ASSERT_EQ(report.at("ranks").size(), static_cast<size_t>(layout.ranks));
-  const bool shard = std::find(layout.options.begin(), layout.options.end(), "on") != layout.options.end();
-  int64_t frames = 0;
-  for (const nlohmann::json& rank : report.at("ranks")) {
-    frames += rank.at("frames_written").get<int64_t>();
-    EXPECT_TRUE(rank.at("ticks").get<int64_t>() > 0 || rank.at("frames_written").get<int64_t>() > 0);
-    EXPECT_EQ(shard && rank.at("ticks").get<int64_t>() > 0, rank.at("bytes_gathered").get<int64_t>() > 0);
-  }
-  EXPECT_EQ(frames, report.at("frames").get<int64_t>());
+void expect_ones_bytes(const RankCase& rank_case) {
+  const Rendered& wanted = one_rank(rank_case);
+  const Rendered got(rank_case);
+  if (::testing::Test::HasFailure()) return;
+  EXPECT_FALSE(wanted.video().empty());
+  EXPECT_TRUE(wanted.video() == got.video()) << "the video differs";
+  EXPECT_TRUE(wanted.frames() == got.frames()) << "frames differ";
+  expect_same_latents(wanted, got);
+  expect_report(got.run_dir(), rank_case);
 }
 
-class Ranks : public testing::TestWithParam<Layout> {};
+class Ranks : public ::testing::TestWithParam<RankCase> {};
+TEST_P(Ranks, GiveOneRanksBytes) { expect_ones_bytes(GetParam()); }
 
-TEST_P(Ranks, GiveOneRanksBytes) {
-  const Layout& layout = GetParam();
+/// Both ways of decoding, on the same ranks.
+class Batch : public ::testing::TestWithParam<RankCase> {};
+TEST_P(Batch, AgreesWithOnline) {
+  RankCase batch = GetParam();
+  const Rendered online(batch);
+  batch.batch = true;
+  const Rendered at_once(batch);
+  expect_same_latents(online, at_once);
+  ASSERT_EQ(online.frames().size(), at_once.frames().size());
+  ASSERT_GT(online.frames().size(), 0U);
+  int largest = 0;
+  for (size_t i = 0; i < online.frames().size(); ++i) {
+    const int a = static_cast<uint8_t>(online.frames()[i]), b = static_cast<uint8_t>(at_once.frames()[i]);
+    largest = std::max(largest, std::abs(a - b));
+  }
+  EXPECT_LE(largest, 1);
+  EXPECT_TRUE(at_once.video() == one_rank(batch).video()) << "the video differs from one rank's batch";
+  expect_report(at_once.run_dir(), batch);
+}
+
+class Refused : public ::testing::TestWithParam<RankCase> {};
+TEST_P(Refused, NamesTheUsefulNumbersOfRanks) {
   const TemporaryFolder folder;
-  std::vector<std::string> args = arguments(layout.job, folder.path());
-  args.insert(args.end(), layout.options.begin(), layout.options.end());
-  const ProgramResult result = run_ranks(layout.ranks, args);
-  ASSERT_EQ(result.exit_code, 0) << result.err;
-  expect_same(baseline(layout.job, {}), folder.path());
-  expect_ranks_worked(folder.path(), layout);
+  const ProgramResult result = run_case(GetParam(), folder.path());
+  EXPECT_EQ(result.exit_code, 64) << result.err;
+  const bool decode_rank = GetParam().decoder == DecoderPlace::kRank;
+  const int64_t least = decode_rank ? 2 : 1, most = GetParam().most_stages() + (decode_rank ? 1 : 0);
+  const std::string numbers = std::to_string(least) + (most > least ? " to " + std::to_string(most) : "");
+  EXPECT_THAT(result.err, HasSubstr("Start " + numbers + " rank"));
+  EXPECT_FALSE(fs::exists(folder.path() / "run" / "video.mp4"));
 }
 
-std::vector<Layout> covering() {
-  const std::vector<std::string> stream = {"--decoder", "stream"}, rank = {"--decoder", "rank"};
-  const auto with = [](std::vector<std::string> a, const std::vector<std::string>& b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-  };
-  const std::vector<std::string> layers = {"--split", "layers"}, shard = {"--shard", "on"};
-  return {{"tiny", 2, stream},
-          {"tiny", 2, rank},
-          {"tiny", 3, {}},
-          {"tiny", 4, stream},
-          {"tiny", 5, {}},
-          {"tiny", 2, with(shard, stream)},
-          {"tiny", 3, with(shard, stream)},
-          {"tiny", 5, shard},
-          {"tiny", 2, with(layers, stream)},
-          {"tiny", 3, with(layers, rank)},
-          {"landscape", 3, with(layers, stream)},
-          {"landscape", 5, with(layers, rank)},
-          {"portrait", 4, with(shard, stream)},
-          {"duo", 3, with(layers, stream)}};
+std::string name_of(const ::testing::TestParamInfo<RankCase>& info) { return info.param.name(); }
+
+RankCase tiny(int ranks, Division division, std::optional<DecoderPlace> decoder) {
+  RankCase rank_case;
+  rank_case.job = "tiny";
+  rank_case.ranks = ranks;
+  rank_case.division = division;
+  rank_case.decoder = decoder;
+  return rank_case;
 }
 
-INSTANTIATE_TEST_SUITE_P(Covering, Ranks, testing::ValuesIn(covering()),
-                         [](const auto& info) { return info.param.name(); });
+/// One layout for other numbers of frames a clip and of steps, another one each.
+std::vector<RankCase> a_layout_for_each() {
+  constexpr auto kRank = DecoderPlace::kRank, kStream = DecoderPlace::kStream;
+  std::vector<RankCase> cases = {tiny(4, Division::kTimestep, kStream), tiny(2, Division::kShard, kRank),
+                                 tiny(2, Division::kLayers, kStream), tiny(5, Division::kTimestep, kStream),
+                                 tiny(4, Division::kShard, kStream)};
+  const int steps[] = {4, 1, 2, 6, 8};
+  for (size_t i = 0; i < cases.size(); ++i) {
+    cases[i].sample_steps = steps[i];
+    cases[i].clips = 2;
+    cases[i].infer_frames = i == 0 ? 12 : 24;
+  }
+  return cases;
+}
+
+std::vector<RankCase> automatic() {
+  return {tiny(3, Division::kAuto, std::nullopt), tiny(5, Division::kAuto, std::nullopt)};
+}
+
+std::vector<RankCase> batches() {
+  return {tiny(3, Division::kLayers, DecoderPlace::kRank), tiny(5, Division::kShard, DecoderPlace::kRank)};
+}
+
+std::vector<RankCase> some_refused() {
+  return {tiny(5, Division::kShard, DecoderPlace::kStream), tiny(4, Division::kLayers, DecoderPlace::kRank),
+          tiny(1, Division::kTimestep, DecoderPlace::kRank)};
+}
+
+INSTANTIATE_TEST_SUITE_P(Covering, Ranks, ValuesIn(shortened(covering(feasible(whole_matrix())))), name_of);
+INSTANTIATE_TEST_SUITE_P(Clips, Ranks, ValuesIn(a_layout_for_each()), name_of);
+INSTANTIATE_TEST_SUITE_P(Automatic, Ranks, ValuesIn(shortened(automatic())), name_of);
+INSTANTIATE_TEST_SUITE_P(Some, Batch, ValuesIn(shortened(batches())), name_of);
+INSTANTIATE_TEST_SUITE_P(Some, Refused, ValuesIn(some_refused()), name_of);
+
+INSTANTIATE_TEST_SUITE_P(All, Ranks, ValuesIn(feasible(whole_matrix())), name_of);
+INSTANTIATE_TEST_SUITE_P(AllClips, Ranks, ValuesIn(feasible(other_clips_and_steps())), name_of);
+INSTANTIATE_TEST_SUITE_P(All, Batch, ValuesIn(covering(feasible(whole_matrix()))), name_of);
+INSTANTIATE_TEST_SUITE_P(All, Refused, ValuesIn(infeasible(whole_matrix())), name_of);
+INSTANTIATE_TEST_SUITE_P(AllClips, Refused, ValuesIn(infeasible(other_clips_and_steps())), name_of);
 
 // A block a clip, so that four clips are under way; and a cut by hand.
 TEST(RanksByLayers, TakeClipsOfOneBlock) {
-  const std::vector<std::string> extra = {"--infer_frames", "12", "--num_clip", "7"};
-  const Layout layout = {"landscape", 3, {"--split", "layers", "--layer_partition", "1,2,1"}};
-  const TemporaryFolder folder;
-  std::vector<std::string> args = arguments(layout.job, folder.path());
-  args.insert(args.end(), layout.options.begin(), layout.options.end());
-  args.insert(args.end(), extra.begin(), extra.end());
-  const ProgramResult result = run_ranks(layout.ranks, args);
-  ASSERT_EQ(result.exit_code, 0) << result.err;
-  expect_same(baseline(layout.job, extra), folder.path());
-  expect_ranks_worked(folder.path(), layout);
+  RankCase rank_case = tiny(3, Division::kLayers, std::nullopt);
+  rank_case.job = "landscape";
+  rank_case.infer_frames = 12;
+  rank_case.clips = 7;
+  rank_case.small = true;
+  rank_case.partition = "1,2,1";
+  expect_ones_bytes(rank_case);
 }
 
-TEST(RankCounts, ThatLeaveNothingToDoAreRefusedWithTheUsefulOnes) {
-  const TemporaryFolder folder;
-  const ProgramResult result = run_ranks(3, [&] {
-    std::vector<std::string> args = arguments("tiny", folder.path());
-    args.insert(args.end(), {"--split", "layers", "--decoder", "stream"});  // two layers
-    return args;
-  }());
-  EXPECT_EQ(result.exit_code, 64) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("2"));
-  EXPECT_FALSE(fs::exists(folder.path() / "run" / "video.mp4"));
+TEST(CoveringSet, HasEveryPairOfTheMatrix) {
+  const std::vector<RankCase> all = feasible(whole_matrix()), few = covering(all);
+  EXPECT_LT(few.size(), 30U);
+  const auto has = [&](auto matches) { return std::any_of(few.begin(), few.end(), matches); };
+  for (const RankCase& c : all) {
+    const auto name = c.name();
+    EXPECT_TRUE(has([&](const RankCase& f) { return f.job == c.job && f.ranks == c.ranks; })) << name;
+    EXPECT_TRUE(has([&](const RankCase& f) { return f.job == c.job && f.division == c.division; })) << name;
+    EXPECT_TRUE(has([&](const RankCase& f) { return f.job == c.job && f.decoder == c.decoder; })) << name;
+    EXPECT_TRUE(has([&](const RankCase& f) { return f.ranks == c.ranks && f.division == c.division; }))
+        << name;
+    EXPECT_TRUE(has([&](const RankCase& f) { return f.ranks == c.ranks && f.decoder == c.decoder; })) << name;
+    EXPECT_TRUE(has([&](const RankCase& f) { return f.division == c.division && f.decoder == c.decoder; }))
+        << name;
+  }
 }
 
 }  // namespace

@@ -323,10 +323,12 @@ rank 2, decoder       .     .     .     .     .     0.0   0.1   .     .     0.2 
 )");
 }
 
-std::string picture(Split split, int world_size, const ScheduleShape& shape, int64_t ticks) {
+std::string picture(Split split, int world_size, const ScheduleShape& shape, int64_t ticks,
+                    std::optional<DecoderPlace> decoder = std::nullopt) {
   LayoutRequest request;
   request.world_size = world_size;
   request.split = split;
+  request.decoder = decoder;
   return draw_schedule(make_layout(request), shape, ticks);
 }
 
@@ -341,6 +343,9 @@ TEST(RanksPage, HasThePicturesThatAreDrawn) {
   }
   EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kLayers, 2, shape, 18)));
   EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kLayers, 3, shape, 20)));
+  EXPECT_THAT(page,
+              testing::HasSubstr("\n" + picture(Split::kTimestep, 3, shape, 14, DecoderPlace::kStream)));
+  EXPECT_THAT(page, testing::HasSubstr("\n" + picture(Split::kLayers, 4, shape, 20, DecoderPlace::kRank)));
 }
 
 }  // namespace
