@@ -23,7 +23,7 @@ CheckpointManifest read_manifest(const fs::path& folder) {
 CheckpointReader::CheckpointReader(const fs::path& folder)
     : folder_(folder), manifest_(read_manifest(folder)) {}
 
-void CheckpointReader::verify(int share, int shares) const {
+void CheckpointReader::verify(int share, int shares, const StepSink& on_step) const {
   for (size_t i = 0; i < manifest_.files.size(); ++i) {
     if (static_cast<int>(i % static_cast<size_t>(shares)) != share) continue;
     const CheckpointFile& file = manifest_.files[i];
@@ -31,7 +31,7 @@ void CheckpointReader::verify(int share, int shares) const {
     std::error_code error;
     const auto size = static_cast<int64_t>(fs::file_size(path, error));
     if (error) throw InputError(path.string() + " can't be read: " + error.message());
-    if (size != file.bytes || xxh3_of_file(path) != file.xxh3) {
+    if (size != file.bytes || xxh3_of_file(path, on_step) != file.xxh3) {
       throw InputError(path.string() + " is damaged (its checksum doesn't fit)");
     }
   }

@@ -50,7 +50,7 @@ class Sha256 {
 }
 
 template <typename Hash>
-std::string hash_of_file(const fs::path& file) {
+std::string hash_of_file(const fs::path& file, const StepSink& on_step) {
   const Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (descriptor.number() < 0) unreadable(file, errno);
   std::vector<char> piece(kPiece);
@@ -61,6 +61,7 @@ std::string hash_of_file(const fs::path& file) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) unreadable(file, errno);
     hash.update(piece.data(), static_cast<size_t>(got));
+    if (on_step) on_step();
   }
 }
 
@@ -72,7 +73,9 @@ std::string sha256(std::string_view bytes) {
   return hash.digest();
 }
 
-std::string sha256_of_file(const fs::path& file) { return hash_of_file<Sha256>(file); }
+std::string sha256_of_file(const fs::path& file, const StepSink& on_step) {
+  return hash_of_file<Sha256>(file, on_step);
+}
 
 std::string xxh3(std::span<const std::byte> bytes) {
   Xxh3 hash;
@@ -80,6 +83,8 @@ std::string xxh3(std::span<const std::byte> bytes) {
   return hash.digest();
 }
 
-std::string xxh3_of_file(const fs::path& file) { return hash_of_file<Xxh3>(file); }
+std::string xxh3_of_file(const fs::path& file, const StepSink& on_step) {
+  return hash_of_file<Xxh3>(file, on_step);
+}
 
 }  // namespace latentcast

@@ -54,10 +54,10 @@ void write_cache(const fs::path& file, Json cache) {
 FileHashCache::FileHashCache() : FileHashCache(default_cache()) {}
 FileHashCache::FileHashCache(fs::path cache_file) : cache_file_(std::move(cache_file)) {}
 
-std::string FileHashCache::hash(const fs::path& file) {
+std::string FileHashCache::hash(const fs::path& file, const StepSink& on_step) {
   struct stat status {};
   if (cache_file_.empty() || ::stat(file.c_str(), &status) != 0) {
-    return sha256_of_file(file);
+    return sha256_of_file(file, on_step);
   }
   std::error_code error;
   const fs::path whole = fs::canonical(file, error);
@@ -68,7 +68,7 @@ std::string FileHashCache::hash(const fs::path& file) {
   if (cache.contains(key) && cache[key].value("stamp", Json()) == stamp) {
     return cache[key].value("sha256", std::string());
   }
-  const std::string hash = sha256_of_file(file);
+  const std::string hash = sha256_of_file(file, on_step);
   struct stat after {};
   const bool same = ::stat(file.c_str(), &after) == 0 && after.st_size == status.st_size &&
                     after.st_mtim.tv_sec == status.st_mtim.tv_sec &&

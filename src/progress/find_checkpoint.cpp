@@ -122,4 +122,18 @@ FoundCheckpoint find_checkpoint(const RunPaths& paths, const std::string& identi
   return found;
 }
 
+FoundCheckpoint find_verified_checkpoint(const RunPaths& paths, const std::string& identity) {
+  std::vector<DamagedCheckpoint> damaged;
+  while (true) {
+    const FoundCheckpoint found = find_checkpoint(paths, identity, damaged);
+    if (!found.position) return found;
+    try {
+      CheckpointReader(paths.checkpoint(*found.position)).verify();
+      return found;
+    } catch (const InputError& error) {
+      damaged.push_back({*found.position, error.what()});
+    }
+  }
+}
+
 }  // namespace latentcast

@@ -91,7 +91,7 @@ void compare_files(const std::vector<IdentifiedFile>& before, const std::vector<
 }  // namespace
 
 JobIdentity identify(const RenderJob& job, const std::string& device, const std::string& dtype,
-                     FileHashCache& cache) {
+                     FileHashCache& cache, const StepSink& on_step) {
   RenderJob decided = job;
   decided.device = device;
   decided.dtype = dtype;
@@ -104,10 +104,11 @@ JobIdentity identify(const RenderJob& job, const std::string& device, const std:
   add_input(identity, "trace_inputs", job.trace_inputs);
   for (const std::string& name : model_files(job.ckpt_dir)) {
     const fs::path file = job.ckpt_dir / name;
-    identity.weights.push_back(identified(name, file, cache.hash(file)));
+    identity.weights.push_back(identified(name, file, cache.hash(file, on_step)));
   }
   if (job.load_lora) {
-    identity.weights.push_back(identified("lora_path_dmd", job.lora_path_dmd, cache.hash(job.lora_path_dmd)));
+    identity.weights.push_back(
+        identified("lora_path_dmd", job.lora_path_dmd, cache.hash(job.lora_path_dmd, on_step)));
   }
   return identity;
 }

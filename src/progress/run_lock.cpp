@@ -28,8 +28,15 @@ std::string own_name() {
   return "host " + std::string(host) + ", process " + std::to_string(::getpid()) + ", since " + time;
 }
 
+struct flock whole_file() {
+  struct flock range {};
+  range.l_type = F_WRLCK;
+  range.l_whence = SEEK_SET;
+  return range;
+}
+
 /// What the holder has written; it may just be about to.
-std::string holder(int descriptor) {
+std::string name_in(int descriptor) {
   for (int tries = 0; tries < 20; ++tries) {
     char text[512];
     const ssize_t got = ::pread(descriptor, text, sizeof text, 0);
@@ -43,13 +50,11 @@ std::string holder(int descriptor) {
 
 RunLock::RunLock(const fs::path& file) {
   Descriptor descriptor(file, O_RDWR | O_CREAT);
-  struct flock range {};
-  range.l_type = F_WRLCK;
-  range.l_whence = SEEK_SET;
+  struct flock range = whole_file();
   if (::fcntl(descriptor.number(), F_OFD_SETLK, &range) != 0) {
     if (errno == EAGAIN || errno == EACCES) {
       throw InputError("--run_dir " + file.parent_path().string() +
-                       ": another run is at work in this folder (" + holder(descriptor.number()) +
+                       ": another run is at work in this folder (" + name_in(descriptor.number()) +
                        "); let it finish, stop it, or choose another folder");
     }
     if (errno != ENOLCK && errno != ENOSYS && errno != EOPNOTSUPP && errno != EINVAL) {
@@ -64,6 +69,13 @@ RunLock::RunLock(const fs::path& file) {
     [[maybe_unused]] const ssize_t written = ::pwrite(descriptor.number(), name.data(), name.size(), 0);
   }
   descriptor_ = descriptor.release();
+}
+
+std::string RunLock::holder(const fs::path& file) {
+  const Descriptor descriptor(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+  struct flock range = whole_file();
+  const bool asked = descriptor.number() >= 0 && ::fcntl(descriptor.number(), F_OFD_GETLK, &range) == 0;
+  return asked && range.l_type != F_UNLCK ? name_in(descriptor.number()) : "";
 }
 
 RunLock::~RunLock() {

@@ -44,7 +44,8 @@ std::string SegmentManifest::to_json() const {
     json["video"] = {{"file", video->file.string()},
                      {"clips", video->clips},
                      {"frames", video->frames},
-                     {"bytes", video->bytes}};
+                     {"bytes", video->bytes},
+                     {"sha256", video->sha256}};
   }
   json["segments"] = Json::array();
   for (const SegmentEntry& entry : segments) {
@@ -61,7 +62,7 @@ SegmentManifest SegmentManifest::from_json(const std::string& text, const fs::pa
     if (json.contains("video")) {
       const Json& video = json.at("video");
       manifest.video = {video.at("file").get<std::string>(), video.at("clips"), video.at("frames"),
-                        video.at("bytes")};
+                        video.at("bytes"), video.at("sha256")};
     }
     manifest.segments = segments_from(json.at("segments"), file);
     return manifest;
@@ -78,17 +79,20 @@ std::optional<SegmentManifest> read_segment_manifest(const RunPaths& paths) {
 }
 
 std::string segment_damage(const RunPaths& paths, const SegmentEntry& entry) {
-  const fs::path file = paths.segments() / entry.file;
+  return file_damage(paths.segments() / entry.file, entry.bytes, entry.sha256);
+}
+
+std::string file_damage(const fs::path& file, int64_t bytes, const std::string& sha256) {
   std::error_code error;
   const auto size = static_cast<int64_t>(fs::file_size(file, error));
   if (error) {
     return error == std::errc::no_such_file_or_directory ? "is missing" : "can't be read: " + error.message();
   }
-  if (size != entry.bytes) {
-    return "has " + std::to_string(size) + " bytes instead of " + std::to_string(entry.bytes);
+  if (size != bytes) {
+    return "has " + std::to_string(size) + " bytes instead of " + std::to_string(bytes);
   }
   try {
-    return sha256_of_file(file) == entry.sha256 ? "" : "has been changed";
+    return sha256_of_file(file) == sha256 ? "" : "has been changed";
   } catch (const InputError& unreadable) {
     return unreadable.what();
   }

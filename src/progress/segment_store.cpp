@@ -31,12 +31,24 @@ std::vector<SegmentEntry> merge(std::vector<SegmentEntry> listed, const std::vec
   return listed;
 }
 
+/// Segments that a killed run was about to compare: they will be rendered again.
+void sweep(const fs::path& folder) {
+  std::vector<fs::path> stale;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(".again.ts") || name.ends_with(".again.ts.part")) stale.push_back(entry.path());
+  }
+  std::error_code ignored;
+  for (const fs::path& file : stale) fs::remove(file, ignored);
+}
+
 }  // namespace
 
 SegmentStore::SegmentStore(const RunPaths& paths, const Settings& settings,
                            const std::vector<SegmentEntry>& known, Notes note)
     : paths_(paths), settings_(settings), note_(std::move(note)) {
   make_folders(paths_.segments());
+  sweep(paths_.segments());
   try {
     manifest_ = read_segment_manifest(paths_).value_or(SegmentManifest{});
   } catch (const InputError& error) {
@@ -134,7 +146,7 @@ void SegmentStore::finish(const fs::path& video) {
     frames += entry.frames;
   }
   manifest_.video = {fs::absolute(video), manifest_.clips, frames,
-                     static_cast<int64_t>(fs::file_size(video, error))};
+                     static_cast<int64_t>(fs::file_size(video, error)), sha256_of_file(video)};
   write();
 }
 

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "descriptor.h"
@@ -67,6 +68,8 @@ class TensorFileReader {
   void read_into(const std::string& name, const at::Tensor& target) const;
   int64_t number(const std::string& name) const;
   std::string text(const std::string& name) const;
+  /// All numbers and texts, as text, by name.
+  std::vector<std::pair<std::string, std::string>> attributes() const;
 
  private:
   void read_bytes(const std::string& name, const Description& stored, const at::Tensor& target) const;

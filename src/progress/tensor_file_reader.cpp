@@ -34,6 +34,11 @@ herr_t collect(hid_t, const char* name, const H5O_info_t* info, void* names) {
   return 0;
 }
 
+herr_t collect_attribute(hid_t, const char* name, const H5A_info_t*, void* names) {
+  static_cast<std::vector<std::string>*>(names)->emplace_back(name);
+  return 0;
+}
+
 std::vector<int64_t> shape_of(hid_t set, const fs::path& path, const std::string& name) {
   const Hdf5Handle space(H5Dget_space(set), &H5Sclose);
   const int rank = space.valid() ? H5Sget_simple_extent_ndims(space) : -1;
@@ -153,6 +158,23 @@ int64_t TensorFileReader::number(const std::string& name) const {
 std::string TensorFileReader::text(const std::string& name) const {
   const Hdf5Lock lock;
   return read_text_attribute(file_, name.c_str(), path_);
+}
+
+std::vector<std::pair<std::string, std::string>> TensorFileReader::attributes() const {
+  const Hdf5Lock lock;
+  std::vector<std::string> names;
+  if (H5Aiterate2(file_, H5_INDEX_NAME, H5_ITER_INC, nullptr, &collect_attribute, &names) < 0) {
+    throw_hdf5_damage(path_, "its attributes can't be listed");
+  }
+  std::vector<std::pair<std::string, std::string>> found;
+  for (const std::string& name : names) {
+    const Hdf5Handle attribute(H5Aopen(file_, name.c_str(), H5P_DEFAULT), &H5Aclose);
+    const Hdf5Handle type(H5Aget_type(attribute), &H5Tclose);
+    const bool is_text = type.valid() && H5Tget_class(type) == H5T_STRING;
+    found.emplace_back(name, is_text ? read_text_attribute(file_, name.c_str(), path_)
+                                     : std::to_string(read_number_attribute(file_, name.c_str(), path_)));
+  }
+  return found;
 }
 
 }  // namespace latentcast

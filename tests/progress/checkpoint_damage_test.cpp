@@ -47,16 +47,7 @@ class Damage : public ::testing::Test {
   }
 
   /// As a run does: the newest that can be found, verified; else the one before it.
-  FoundCheckpoint resume() const {
-    std::vector<DamagedCheckpoint> damaged;
-    while (true) {
-      const FoundCheckpoint found = find_checkpoint(paths, "the job", damaged);
-      const std::string reason =
-          failure([&] { CheckpointReader(paths.checkpoint(found.position.value())).verify(); });
-      if (reason == "nothing") return found;
-      damaged.push_back({*found.position, reason});
-    }
-  }
+  FoundCheckpoint resume() const { return find_verified_checkpoint(paths, "the job"); }
 
   void expect_fallback(const std::string& what) const {
     FoundCheckpoint found;

@@ -5,6 +5,7 @@
 
 #include "latentcast/config/options.h"
 #include "latentcast/progress/checksum.h"
+#include "latentcast/progress/sealed_file.h"
 
 namespace latentcast::test {
 namespace {
@@ -29,6 +30,32 @@ TEST(Checksum, KnownValues) {
   EXPECT_THAT(failure([&] { sha256_of_file(folder.path() / "none"); }),
               AllOf(HasSubstr("64: "), HasSubstr("none can't be read")));
   EXPECT_THAT(failure([&] { xxh3_of_file(folder.path()); }), HasSubstr("64: ")) << "a folder";
+}
+
+TEST(SealedFile, TellsWhetherItIsStillTheSame) {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path() / "sound.aac";
+  EXPECT_EQ(seal_damage(file), "is missing");
+  write_bytes(file, "abc");
+  EXPECT_EQ(seal_damage(file), "has no checksum");
+  seal_file(file);
+  EXPECT_EQ(seal_damage(file), "");
+  EXPECT_EQ(read_bytes(file.string() + ".sha256"), sha256("abc") + "  sound.aac\n");
+  flip(file, 1);
+  EXPECT_EQ(seal_damage(file), "has been changed");
+  flip(file, 1);
+  flip(file.string() + ".sha256", 70);
+  EXPECT_EQ(seal_damage(file), "has been changed");
+}
+
+TEST(Checksum, TellsThatItMoves) {
+  const TemporaryFolder folder;
+  write_bytes(folder.path() / "big", std::string(5 << 20, 'x'));
+  int steps = 0;
+  sha256_of_file(folder.path() / "big", [&] { ++steps; });
+  EXPECT_GE(steps, 5);
+  FileHashCache(fs::path()).hash(folder.path() / "big", [&] { ++steps; });
+  EXPECT_GE(steps, 10);
 }
 
 TEST(FileHashCache, ReadsAFileOnceUntilItChanges) {

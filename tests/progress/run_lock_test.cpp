@@ -32,8 +32,10 @@ TEST(RunLock, RefusesASecondRunAndNamesTheFirst) {
   EXPECT_THAT(failure([&] { const RunLock second(folder.path() / "lock"); }),
               AllOf(StartsWith("64: "), HasSubstr("another run"), HasSubstr("host " + std::string(host)),
                     HasSubstr("process " + std::to_string(child))));
+  EXPECT_THAT(RunLock::holder(folder.path() / "lock"), HasSubstr("process " + std::to_string(child)));
   kill(child, SIGKILL);
   EXPECT_EQ(wait_for(child), 128 + SIGKILL);
+  EXPECT_EQ(RunLock::holder(folder.path() / "lock"), "");
   EXPECT_EQ(failure([&] { const RunLock second(folder.path() / "lock"); }), "nothing")
       << "a killed run leaves no lock behind";
 }

@@ -131,7 +131,11 @@ TEST_F(Segments, ThatWereDamagedAreRepairedByRenderingAgain) {
 TEST_F(Segments, ThatWereNotListedCountForNothing) {
   { open(); }
   write_bytes(paths.segments() / "000000.ts", "closed, then the run was killed");
+  write_bytes(paths.segments() / "000000.again.ts", "was to be compared");
+  write_bytes(paths.segments() / "000001.again.ts.part", "unfinished");
   SegmentStore store = open();
+  EXPECT_FALSE(fs::exists(paths.segments() / "000000.again.ts"));
+  EXPECT_FALSE(fs::exists(paths.segments() / "000001.again.ts.part"));
   EXPECT_EQ(store.place_for(0), paths.segments() / "000000.ts");
   render(store, 0, "zero");
   EXPECT_EQ(file("000000.ts"), "zero");

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "latentcast/progress/checkpoint_manifest.h"
+#include "latentcast/progress/checksum.h"
 #include "latentcast/progress/run_paths.h"
 
 namespace latentcast {
@@ -24,7 +25,7 @@ class CheckpointReader {
 
   /// Reads files in full and compares size and checksum: all of them, or this rank's share. Throws InputError
   /// naming the damaged file.
-  void verify(int share = 0, int shares = 1) const;
+  void verify(int share = 0, int shares = 1, const StepSink& on_step = {}) const;
 
   /// Every tensor read is compared with its own checksum. Throws InputError if it is missing or damaged.
   at::Tensor read(const CheckpointPart& part, const std::string& name) const;
@@ -62,5 +63,8 @@ struct DamagedCheckpoint {
 };
 FoundCheckpoint find_checkpoint(const RunPaths& paths, const std::string& identity,
                                 const std::vector<DamagedCheckpoint>& damaged = {});
+
+/// The same with every file read in full, for a process alone.
+FoundCheckpoint find_verified_checkpoint(const RunPaths& paths, const std::string& identity);
 
 }  // namespace latentcast

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "latentcast/config/render_job.h"
+#include "latentcast/progress/checksum.h"
 
 namespace latentcast {
 
@@ -19,7 +20,7 @@ class FileHashCache {
   explicit FileHashCache(std::filesystem::path cache_file);
 
   /// Throws InputError naming the file if it can't be read.
-  std::string hash(const std::filesystem::path& file);
+  std::string hash(const std::filesystem::path& file, const StepSink& on_step = {});
 
  private:
   std::filesystem::path cache_file_;
@@ -46,9 +47,10 @@ struct JobIdentity {
 };
 
 /// Reads inputs and weights in full (weights once: see FileHashCache). `device`: cpu or cuda, `dtype`:
-/// float32 or bf16, as decided; they stand in for the job's `auto`. Throws InputError for a file.
+/// float32 or bf16, as decided; they stand in for the job's `auto`. `on_step`: reading the weights for the
+/// first time takes minutes. Throws InputError for a file.
 JobIdentity identify(const RenderJob& job, const std::string& device, const std::string& dtype,
-                     FileHashCache& cache);
+                     FileHashCache& cache, const StepSink& on_step = {});
 
 /// Throws InputError naming the file if it is damaged.
 JobIdentity identity_from_json(const std::string& text, const std::filesystem::path& file);

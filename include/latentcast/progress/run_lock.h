@@ -18,6 +18,10 @@ class RunLock {
   RunLock(RunLock&& other) noexcept;
   RunLock& operator=(RunLock&&) = delete;
 
+  /// Who holds the lock ("host …, process …, since …"); empty if nobody does, or if the file system can't
+  /// say.
+  static std::string holder(const std::filesystem::path& file);
+
   /// A line for the user if the file system knows no locks (some Lustre mounts): two runs in one folder can't
   /// be kept apart then. Empty else.
   const std::string& warning() const { return warning_; }

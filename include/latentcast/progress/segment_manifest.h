@@ -23,6 +23,7 @@ struct SegmentEntry {
 struct FinishedVideo {
   std::filesystem::path file;
   int64_t clips = 0, frames = 0, bytes = 0;
+  std::string sha256;
 };
 
 /// segments/manifest.json: what is finished. Only closed and synced files are in it.
@@ -40,8 +41,10 @@ struct SegmentManifest {
 /// The manifest of the run, if there is one. Throws InputError if it is damaged.
 std::optional<SegmentManifest> read_segment_manifest(const RunPaths& paths);
 
-/// Why this segment on the disk is not the one that was listed ("is missing", "has 1200 bytes instead of
-/// 1400", "has been changed"); empty if it is.
+/// Why a file is not the one that was written ("is missing", "has 1200 bytes instead of 1400", "has been
+/// changed"); empty if it is.
+std::string file_damage(const std::filesystem::path& file, int64_t bytes, const std::string& sha256);
+/// The same of a segment.
 std::string segment_damage(const RunPaths& paths, const SegmentEntry& entry);
 
 }  // namespace latentcast
