@@ -1,7 +1,9 @@
 #include "verdict.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <utility>
 
 namespace latentcast {
 namespace {
@@ -30,7 +32,9 @@ int choose_speaker(const std::vector<RankState>& ranks, int culprit) {
   return culprit == 0 ? 1 : 0;
 }
 
-std::string limit(double deadline) { return " (--timeout " + std::to_string(std::lround(deadline)) + ")"; }
+std::string limit(double deadline) {
+  return " (the limit is " + std::to_string(std::lround(deadline)) + " s)";
+}
 
 std::string all_wait(const std::vector<RankState>& ranks, double deadline) {
   std::string text =
@@ -41,35 +45,42 @@ std::string all_wait(const std::vector<RankState>& ranks, double deadline) {
   return text + "\nsee the network if the ranks are on several hosts; else this is an error in the program";
 }
 
+std::string silence(const RankState& rank, double deadline) {
+  return name_of(rank.peer) + " has not been heard of for " + seconds_text(rank.silent) + limit(deadline) +
+         ": it has ended or stands still; it was last at " + rank.doing.what +
+         "; see its log and its host, then run again";
+}
+
+std::string standstill(const RankState& rank, double deadline) {
+  return name_of(rank.peer) + " has made no progress for " + seconds_text(rank.quiet) + limit(deadline) +
+         " at " + rank.doing.what +
+         "; see its log, then run again, with a longer --timeout if it is only slow";
+}
+
 }  // namespace
 
-std::optional<Verdict> judge(const std::vector<RankState>& ranks, double deadline) {
-  Verdict verdict;
-  const auto state = [&]() -> const RankState& { return ranks[static_cast<size_t>(verdict.culprit)]; };
-  verdict.culprit = worst(
-      ranks, [&](const RankState& rank) { return rank.silent > deadline; }, &RankState::silent);
-  if (verdict.culprit >= 0) {
-    verdict.message = name_of(state().peer) + " has not been heard of for " + seconds_text(state().silent) +
-                      limit(deadline) + ": it has ended or stands still; it was last at " +
-                      state().doing.what + "; see its log and its host, then run again";
-  } else {
-    verdict.culprit = worst(
-        ranks, [&](const RankState& rank) { return rank.quiet > deadline && !rank.doing.waiting; },
-        &RankState::quiet);
-    if (verdict.culprit >= 0) {
-      verdict.message = name_of(state().peer) + " has made no progress for " + seconds_text(state().quiet) +
-                        limit(deadline) + " at " + state().doing.what +
-                        "; see its log, then run again, with a longer --timeout if it is only slow";
-    } else if (std::all_of(ranks.begin(), ranks.end(),
-                           [&](const RankState& rank) { return rank.done || rank.quiet > deadline; }) &&
-               std::any_of(ranks.begin(), ranks.end(), [](const RankState& rank) { return !rank.done; })) {
-      verdict.message = all_wait(ranks, deadline);
-    } else {
-      return std::nullopt;
-    }
+std::optional<Verdict> judge(const std::vector<RankState>& ranks, const Limits& limits) {
+  const auto verdict = [&](int culprit, std::string message) {
+    return Verdict{culprit, choose_speaker(ranks, culprit), std::move(message)};
+  };
+  const auto state = [&](int rank) -> const RankState& { return ranks[static_cast<size_t>(rank)]; };
+  const int silent = worst(
+      ranks, [&](const RankState& rank) { return rank.silent > limits.silent; }, &RankState::silent);
+  if (silent >= 0) {
+    return verdict(silent, silence(state(silent), limits.silent));
   }
-  verdict.speaker = choose_speaker(ranks, verdict.culprit);
-  return verdict;
+  const int standing = worst(
+      ranks, [&](const RankState& rank) { return rank.quiet > limits.quiet && !rank.doing.waiting; },
+      &RankState::quiet);
+  if (standing >= 0) {
+    return verdict(standing, standstill(state(standing), limits.quiet));
+  }
+  const auto is_done = [](const RankState& rank) { return rank.done; };
+  const auto gets_on = [&](const RankState& rank) { return !rank.done && rank.quiet <= limits.quiet; };
+  if (std::all_of(ranks.begin(), ranks.end(), is_done) || std::any_of(ranks.begin(), ranks.end(), gets_on)) {
+    return std::nullopt;
+  }
+  return verdict(-1, all_wait(ranks, limits.quiet));
 }
 
 }  // namespace latentcast

@@ -19,6 +19,12 @@ struct RankState {
   double quiet = 0;   ///< seconds since its last report that showed progress
 };
 
+/// Seconds after which a rank is given up.
+struct Limits {
+  double quiet;   ///< without progress
+  double silent;  ///< without a report
+};
+
 /// That the run can't go on.
 struct Verdict {
   int culprit = -1;  ///< −1: every rank waits for another
@@ -27,7 +33,7 @@ struct Verdict {
 };
 
 /// The culprit is a rank that isn't heard of; else one that makes no progress and doesn't wait for another.
-/// A rank that waits is none, however long it does. `ranks` by world rank, `deadline` in seconds.
-std::optional<Verdict> judge(const std::vector<RankState>& ranks, double deadline);
+/// A rank that waits is none, however long it does. `ranks` by world rank.
+std::optional<Verdict> judge(const std::vector<RankState>& ranks, const Limits& limits);
 
 }  // namespace latentcast

@@ -8,8 +8,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kPause(100);
 constexpr std::chrono::seconds kBetweenReports(1);
-constexpr std::chrono::seconds kOwnSleep(2);      // longer between two looks: this process stood still
-constexpr std::chrono::seconds kSpeakersTime(4);  // until others end the run in the speaker's place
+constexpr std::chrono::seconds kOwnSleep(2);        // longer between two looks: this process stood still
+constexpr std::chrono::seconds kSilenceAtStop(10);  // who is asked to stop isn't given --timeout
+constexpr std::chrono::seconds kSpeakersTime(4);    // until others end the run in the speaker's place
 
 double seconds(Activity::Clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
@@ -128,7 +129,7 @@ void Watchdog::judge_ranks() {
     states.back().silent = seconds(now - seen.heard);
     states.back().quiet = seconds(now - seen.progressed);
   }
-  const std::optional<Verdict> verdict = judge(states, seconds(deadline_));
+  const std::optional<Verdict> verdict = judge(states, limits());
   if (!verdict) {
     convicted_.reset();
     return;
@@ -139,6 +140,11 @@ void Watchdog::judge_ranks() {
   if (verdict->speaker == post_.rank() || now - *convicted_ > kSpeakersTime) {
     on_verdict_(verdict->message);
   }
+}
+
+Limits Watchdog::limits() const {
+  const double deadline = seconds(deadline_);
+  return {deadline, activity_.stopping() ? std::min(deadline, seconds(kSilenceAtStop)) : deadline};
 }
 
 void Watchdog::guard_end() {

@@ -48,6 +48,7 @@ class Watchdog {
   void report_own();
   void make_up_for_own_sleep();
   void judge_ranks();
+  Limits limits() const;
   void guard_end();
   /// Sleeps; returns whether the watchdog is to stop.
   bool pause(Clock::duration time);

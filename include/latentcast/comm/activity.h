@@ -72,8 +72,13 @@ class RankActivity {
   bool watched() const { return watched_; }
   void set_watched(bool watched) { watched_ = watched; }
 
+  /// This rank was asked to stop (SIGTERM and the like): if a peer is gone there will be no checkpoint, and
+  /// the watchdog ends the run after some seconds of silence instead of --timeout. From any thread.
+  void set_stopping() { stopping_ = true; }
+  bool stopping() const { return stopping_; }
+
  private:
-  std::atomic<bool> watched_ = false;
+  std::atomic<bool> watched_ = false, stopping_ = false;
 };
 
 /// For its life a thread waits for other ranks. `activity` may be null.
