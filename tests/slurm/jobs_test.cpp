@@ -261,7 +261,7 @@ TEST_F(SlurmJobs, LongTheTimeLimitStopsThem) {
 }
 
 TEST_F(SlurmJobs, LongTheirNodeDies) {
-  const std::vector<Job> jobs = start_both({"--num_clip", "40", "--seconds", "0.5"});
+  const std::vector<Job> jobs = start_both({"--num_clip", "60", "--seconds", "1"});
   for (const Job& job : jobs) {
     wait_for_clip(job, 3);
   }
@@ -271,7 +271,7 @@ TEST_F(SlurmJobs, LongTheirNodeDies) {
   }
   lab().boot(lab().nodes()[1]);
   for (const Job& job : jobs) {
-    expect_finished(job, 40, 1);
+    expect_finished(job, 60, 1);
   }
 }
 
