@@ -250,7 +250,10 @@ TEST_F(SlurmJobs, AnArrayRendersItsList) {
   EXPECT_THAT(read_bytes(lab().work() / "array_5.out"), HasSubstr("--array=1-4"));
 }
 
-TEST_F(SlurmJobs, LongTheTimeLimitStopsThem) {
+// Where Slurm takes minutes.
+class LongSlurmJobs : public SlurmJobs {};
+
+TEST_F(LongSlurmJobs, TheTimeLimitStopsThem) {
   const std::vector<Job> jobs =
       start_both({"--num_clip", "90", "--seconds", "1"}, {"--time=1", "--signal=B:USR1@30"});
   for (const Job& job : jobs) {
@@ -260,7 +263,7 @@ TEST_F(SlurmJobs, LongTheTimeLimitStopsThem) {
   }
 }
 
-TEST_F(SlurmJobs, LongTheirNodeDies) {
+TEST_F(LongSlurmJobs, TheirNodeDies) {
   const std::vector<Job> jobs = start_both({"--num_clip", "60", "--seconds", "1"});
   for (const Job& job : jobs) {
     wait_for_clip(job, 3);
