@@ -43,7 +43,8 @@ void pause_point(const char* name) {
   const int count = colon == std::string::npos ? 1 : std::atoi(wanted.c_str() + colon + 1);
   if (wanted.substr(0, colon) != name || lines_of(log, name) != count) return;
   append(log, std::string("paused").append(process));
-  while (true) ::sleep(60);
+  const std::string go = std::string(log) + ".go";
+  while (::access(go.c_str(), F_OK) != 0) ::usleep(10000);
 }
 
 }  // namespace latentcast

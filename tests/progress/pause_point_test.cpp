@@ -33,5 +33,20 @@ TEST(PausePoint, StopsAtTheNamedTime) {
   EXPECT_EQ(wait_for(child), 128 + SIGKILL);
 }
 
+TEST(PausePoint, GoesOnWhenItIsTold) {
+  const TemporaryFolder folder;
+  const std::filesystem::path log = folder.path() / "log";
+  const pid_t child = in_child([&] {
+    setenv("LATENTCAST_PAUSE_LOG", log.c_str(), 1);
+    setenv("LATENTCAST_PAUSE_AT", "here", 1);
+    pause_point("here");
+  });
+  while (!std::filesystem::exists(log) || read_bytes(log).find("paused") == std::string::npos) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  write_bytes(log.string() + ".go", "");
+  EXPECT_EQ(wait_for(child), 0);
+}
+
 }  // namespace
 }  // namespace latentcast::test
