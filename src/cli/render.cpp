@@ -12,7 +12,10 @@
 
 #include "latentcast/comm/coordinate.h"
 #include "latentcast/config/options.h"
-#include "latentcast/pipeline/run_directory.h"
+#include "latentcast/error.h"
+#include "latentcast/progress/durable_file.h"
+#include "latentcast/progress/run_directory.h"
+#include "latentcast/progress/stop_requests.h"
 #include "latentcast/telemetry/memory.h"
 #include "latentcast/telemetry/run_log.h"
 
@@ -119,14 +122,25 @@ int run_render(int argc, const char* const* argv, const MpiSession& mpi) {
     log.warning(warning);
   }
   mpi.watch(std::chrono::seconds(args.job.timeout));
+  coordinate(*control, [&] { adopt_earlier_choices(args.job); });
   choose_unset(args.job, time_stamp());
   if (args.job.decode == DecodeMode::kOnline) {
     log.info("Online decoding enabled for VAE");
   }
+  const StopSignals signals;
   PhaseClock clock;
   const RenderResult result = render_with_progress(args.job, mpi, log, clock);
   clock.enter("done");
+  if (result.end == RenderEnd::kStopped) {
+    log.warning("stopped by " + result.stop_reason + "; what is finished is in " + args.job.run_dir.string() +
+                ", the same command line continues it");
+    return static_cast<int>(result.disk_is_low ? ExitCode::kOutput : ExitCode::kStopped);
+  }
   if (!root) {
+    return 0;
+  }
+  if (result.end == RenderEnd::kWasFinished) {
+    std::cout << result.video.string() << ": was finished by an earlier run" << std::endl;
     return 0;
   }
   write_text_file(args.job.run_dir / "report.json", report(result, clock, argc, argv));

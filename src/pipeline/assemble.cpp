@@ -1,40 +1,34 @@
 #include "latentcast/pipeline/assemble.h"
 
-#include <cstdio>
+#include <utility>
 
 #include <ATen/ATen.h>
 
-#include "latentcast/error.h"
 #include "latentcast/media/join.h"
 
 namespace latentcast {
 namespace {
 
-std::filesystem::path segment_name(int64_t clip) {
-  char name[32];
-  std::snprintf(name, sizeof name, "%06lld.ts", static_cast<long long>(clip));
-  return name;
+SegmentStore::Settings store_settings(const Timeline& timeline, bool replace) {
+  SegmentStore::Settings settings;
+  settings.clips = timeline.seen_clips();
+  settings.frames_a_clip = timeline.infer_frames;
+  settings.replace = replace;
+  return settings;
 }
 
 }  // namespace
 
-VideoAssembler::VideoAssembler(const std::filesystem::path& run_dir, const VideoSettings& settings,
-                               const Timeline& timeline, const std::filesystem::path& sound_track,
-                               int64_t first_clip)
-    : folder_(run_dir / "segments"),
+VideoAssembler::VideoAssembler(const RunPaths& paths, const VideoSettings& settings, const Timeline& timeline,
+                               const Start& start, SegmentStore::Notes note)
+    : paths_(paths),
       settings_(settings),
       timeline_(timeline),
-      sound_(sound_track),
-      clip_(first_clip),
-      decoded_(first_clip * timeline.infer_frames),
-      written_(timeline.clip_begin(first_clip)) {
-  std::error_code error;
-  std::filesystem::create_directories(folder_, error);
-  if (error) {
-    throw OutputError(folder_.string() + ": can't make this folder: " + error.message() +
-                      "; remove what is in its place, or choose another --run_dir");
-  }
-}
+      sound_(paths.sound_track()),
+      store_(paths, store_settings(timeline, start.replace), start.segments, std::move(note)),
+      clip_(start.clip),
+      decoded_(start.clip * timeline.infer_frames),
+      written_(timeline.clip_begin(start.clip)) {}
 
 void VideoAssembler::take(const at::Tensor& frames) {
   for (int64_t i = 0; i < frames.size(0); ++i, ++decoded_) {
@@ -54,8 +48,7 @@ void VideoAssembler::write(const at::Tensor& frame) {
     return;
   }
   if (!writer_) {
-    segments_.push_back(folder_ / segment_name(clip_));
-    writer_.emplace(segments_.back(), settings_, timeline_.clip_begin(clip_), &sound_);
+    writer_.emplace(store_.place_for(clip_), settings_, timeline_.clip_begin(clip_), &sound_);
   }
   writer_->write({frame.data_ptr<uint8_t>(), static_cast<size_t>(frame.numel())});
   ++written_;
@@ -68,14 +61,16 @@ void VideoAssembler::end_clip() {
     write(last_frame_);
   }
   if (writer_) {
-    writer_->close();
+    const int64_t frames = writer_->close();
     writer_.reset();
+    store_.commit(clip_, frames);
   }
   ++clip_;
 }
 
-void VideoAssembler::join(const std::filesystem::path& video, const std::function<void()>& on_step) const {
-  join_segments(segments_, video, on_step);
+void VideoAssembler::join(const std::function<void()>& on_step) {
+  join_segments(store_.files(), paths_.video, on_step);
+  store_.finish(paths_.video);
 }
 
 }  // namespace latentcast

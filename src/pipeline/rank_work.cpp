@@ -1,5 +1,6 @@
 #include "rank_work.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -65,10 +66,10 @@ void RankWork::make_stage() {
   DenoiseStage stage(checkpoint.dit_config, std::move(globals), std::move(layers), plan, shape, schedule,
                      conditions_.text, {job.cond_distance, *job.base_seed});
   IdlePass idle = sharded_ ? IdlePass([this] { sharded_->pass_without_compute(); }) : IdlePass();
+  PoseLatents pose(job, checkpoint, setup_.inputs, setup_.device, activity, plan_.schedule.first_clip);
   stage_.emplace(std::move(stage), setup_.layout, setup_.rank, plan_.schedule,
-                 BlockFeed(job, conditions_, shape), conditions_,
-                 PoseLatents(job, checkpoint, setup_.inputs, setup_.device, activity), *pipeline_,
-                 finished_sink(), std::move(idle), CutAfter(), trace_, activity);
+                 BlockFeed(job, conditions_, shape), conditions_, std::move(pose), *pipeline_,
+                 finished_sink(), std::move(idle), trace_, activity);
   if (!job.trace_inputs.empty()) {
     stage_->set_inputs(TraceInputs(job.trace_inputs));
   }
@@ -110,22 +111,83 @@ void RankWork::hand_over(const at::Tensor& latents) {
   handed_over_ = pipeline_->launch_send(handed_over_tensor_, setup_.layout.decoder_rank);
 }
 
-void RankWork::run() {
-  if (!stage_) {
+void RankWork::restore(const CheckpointReader& checkpoint) {
+  if (stage_) {
+    restore_stage(checkpoint);
+  }
+  if (decoder_) {
+    restore_decoder(checkpoint);
+  }
+}
+
+void RankWork::restore_stage(const CheckpointReader& checkpoint) {
+  DenoiseStage& stage = stage_->stage();
+  for (CachedLayer& cached : stage.caches_after_clip()) {
+    const CheckpointPart part = checkpoint.holding(cached.timestep, cached.layer);
+    cached.key.copy_(checkpoint.read(part, cache_name(cached.layer, "key")));
+    cached.value.copy_(checkpoint.read(part, cache_name(cached.layer, "value")));
+  }
+  stage.restored();
+  if (stage.has_first_layer()) {
+    const at::Tensor latent = checkpoint.read(CheckpointPart::render(), "first_latent");
+    stage_->set_first_latent(latent.to(setup_.device.device));
+  }
+}
+
+void RankWork::restore_decoder(const CheckpointReader& checkpoint) {
+  const CheckpointPart part = CheckpointPart::decoder();
+  const std::vector<std::string> names = checkpoint.names(part);
+  CausalState state;
+  state.started = true;
+  state.caches.resize(static_cast<size_t>(checkpoint.number(part, "caches")));
+  for (size_t i = 0; i < state.caches.size(); ++i) {
+    if (std::find(names.begin(), names.end(), causal_name(i)) != names.end()) {
+      state.caches[i] = checkpoint.read(part, causal_name(i)).to(setup_.device.device);
+    }
+  }
+  decoder_->decoder().restore(std::move(state));
+}
+
+RankState RankWork::state() {
+  RankState state;
+  if (stage_) {
+    state.stage = &stage_->stage();
+    state.first_latent = setup_.is_root() ? stage_->first_latent() : at::Tensor();
+  }
+  state.decoder = decoder_ ? &decoder_->decoder() : nullptr;
+  state.video = video_;
+  return state;
+}
+
+bool RankWork::run(Cuts& cuts, RankSaver& saver) {
+  bool stopped = false;
+  const CutAfter cut_after = [&](int64_t clip) { return cuts.after(clip) != Cut::kNone; };
+  const AtCut at_cut = [&](int64_t position) {
+    if (worker_) {
+      worker_->finish();
+    }
+    saver.save(position, state());
+    stopped = cuts.after(position - 1) == Cut::kStop;
+    return !stopped;
+  };
+  if (stage_) {
+    stage_->run(cut_after, at_cut);
+  } else {
     const StageShape& shape = setup_.shape;
     const at::Tensor like =
         at::empty({kLatentChannels, kBlockLatents, shape.latent_rows, shape.latent_columns},
                   at::TensorOptions().device(setup_.device.device));
-    decoder_->receive_all(*pipeline_, setup_.layout.stages.back().rank, like);
-    return;
+    decoder_->receive_all(*pipeline_, setup_.layout.stages.back().rank, like, cut_after, at_cut);
   }
-  stage_->run();
   if (handed_over_) {
     handed_over_->finish();
   }
   if (worker_) {
     worker_->finish();
   }
+  saver.finish();
+  cuts.close();
+  return !stopped;
 }
 
 std::string RankWork::report() const {

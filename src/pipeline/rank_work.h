@@ -4,17 +4,20 @@
 #include <optional>
 #include <string>
 
+#include "rank_saver.h"
 #include "rank_setup.h"
 
 #include "latentcast/comm/communicator.h"
 #include "latentcast/pipeline/assemble.h"
 #include "latentcast/pipeline/conditions.h"
+#include "latentcast/pipeline/cuts.h"
 #include "latentcast/pipeline/decode_runner.h"
 #include "latentcast/pipeline/decode_worker.h"
 #include "latentcast/pipeline/schedule.h"
 #include "latentcast/pipeline/stage_runner.h"
 #include "latentcast/pipeline/timeline.h"
 #include "latentcast/pipeline/trace.h"
+#include "latentcast/progress/checkpoint_reader.h"
 #include "latentcast/shard/sharded_layers.h"
 
 namespace latentcast {
@@ -33,8 +36,15 @@ class RankWork {
   RankWork(const RankSetup& setup, const RenderPlan& plan, const Conditions& conditions,
            const MpiSession& mpi, VideoAssembler* video, BlockSink decoded, Trace& trace);
 
-  /// All blocks of the render.
-  void run();
+  /// Takes up the state of a checkpoint at plan.schedule.first_clip.
+  void restore(const CheckpointReader& checkpoint);
+
+  /// All blocks of the render, or those up to a cut that ends it early: then returns false, and the
+  /// checkpoint there is durable and has its name.
+  bool run(Cuts& cuts, RankSaver& saver);
+
+  /// The rank's stage; null if it only decodes.
+  DenoiseStage* stage() { return stage_ ? &stage_->stage() : nullptr; }
 
   /// What this rank did, as a JSON object for report.json.
   std::string report() const;
@@ -47,6 +57,9 @@ class RankWork {
   LatentSink finished_sink();
   /// On a GPU with a stage the decoder has a thread and a stream; a trace takes one thread.
   bool decodes_beside() const;
+  RankState state();
+  void restore_stage(const CheckpointReader& checkpoint);
+  void restore_decoder(const CheckpointReader& checkpoint);
   void hand_over(const at::Tensor& latents);
 
   const RankSetup& setup_;

@@ -3,8 +3,12 @@
 #include <chrono>
 #include <optional>
 
+#include "kept_conditions.h"
+#include "rank_saver.h"
 #include "rank_setup.h"
 #include "rank_work.h"
+#include "run_start.h"
+#include "save_policy.h"
 #include "shared_values.h"
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
@@ -13,7 +17,9 @@
 #include "latentcast/error.h"
 #include "latentcast/media/sound_track.h"
 #include "latentcast/pipeline/layout_request.h"
-#include "latentcast/pipeline/run_directory.h"
+#include "latentcast/progress/durable_file.h"
+#include "latentcast/progress/run_directory.h"
+#include "latentcast/progress/stop_requests.h"
 #include "latentcast/telemetry/clip_log.h"
 #include "latentcast/telemetry/memory.h"
 
@@ -30,35 +36,50 @@ class RankRender {
         control_(mpi.cpu_communicator(std::chrono::seconds(job.timeout))),
         progress_(progress),
         note_(note),
-        setup_(set_up_rank(job, mpi, *control_)) {}
+        setup_(set_up_rank(job, mpi, *control_)),
+        paths_(setup_.job) {}
 
   RenderResult run() {
-    open_folder();
+    start_render_at_ = Clock::now();
+    begin_ = start_run(setup_, *control_, folder_, note_);
+    if (begin_.state == RunState::kFinished) {
+      return result(RenderEnd::kWasFinished);
+    }
+    prepare_files();
     show_layout();
     encode();
     phase("weights");
     open_video();
-    work_.emplace(
-        setup_, plan_, conditions_, mpi_, video_ ? &*video_ : nullptr,
-        [this](int64_t clip, bool closed) { report(clip, closed); }, trace_);
-    start_ = Clock::now();
-    work_->run();
-    return finish();
+    bool done = true;
+    if (begin_.state != RunState::kRendered) {
+      done = compute();
+    }
+    return finish(done);
   }
 
  private:
-  void open_folder() {
+  void prepare_files() {
     coordinate(*control_, [&] {
       if (setup_.is_root()) {
-        const RunDirectory folder(setup_.job);
-        write_text_file(folder.path() / "layout.json", layout_json(setup_.layout) + "\n");
+        write_text_file(paths_.layout(), layout_json(setup_.layout) + "\n");
+        check_room(paths_, 3 * checkpoint_bytes(), "two checkpoints and one that is being written");
       }
-    });
-    coordinate(*control_, [&] {
       if (!setup_.job.trace.empty()) {
         trace_ = Trace(trace_file(), setup_.job.trace_blocks);
       }
     });
+    if (setup_.is_root() && begin_.checkpoint) {
+      note_("continues after clip " + std::to_string(begin_.first_clip() - 1) + ", from " +
+            begin_.checkpoint->folder().string());
+    }
+  }
+
+  /// Of an exact checkpoint, without the decoder's part.
+  int64_t checkpoint_bytes() const {
+    const DitConfig& config = setup_.checkpoint.dit_config;
+    const int64_t tokens = setup_.shape.block_tokens() * (setup_.shape.blocks_per_clip - 1);
+    const int64_t one = 2 * tokens * config.dim * static_cast<int64_t>(c10::elementSize(setup_.device.dtype));
+    return one * config.layers * setup_.job.sample_steps;
   }
 
   void show_layout() {
@@ -74,24 +95,31 @@ class RankRender {
     }
   }
 
-  /// The encoders run on rank 0; the others get what they gave.
+  /// The encoders run on rank 0, once a run; the others get what they gave.
   void encode() {
     phase("conditions");
     const RenderJob& job = setup_.job;
     Conditions own;
     coordinate(*control_, [&] {
-      if (setup_.is_root()) {
+      if (!setup_.is_root()) {
+        return;
+      }
+      std::optional<Conditions> kept = load_conditions(paths_, begin_.identity, note_);
+      if (kept && job.trace.empty()) {
+        own = std::move(*kept);
+      } else {
         own = encode_conditions(job, setup_.checkpoint, setup_.inputs, setup_.device, trace_, activity());
+        keep_conditions(paths_, begin_.identity, own, job.infer_frames);
+      }
+      if (!std::filesystem::exists(paths_.sound_track())) {
         activity().begin("encoding the sound track");
-        const Timeline timeline = make_timeline(job, own.clips, setup_.inputs.sound_seconds);
-        encode_sound_track(job.audio, sound_track(), static_cast<double>(timeline.video_frames) / 25.0,
-                           [this] { activity().advance(); });
+        encode_sound_track(job.audio, paths_.sound_track(), 0, [this] { activity().advance(); });
       }
     });
     conditions_ = share_conditions(std::move(own), *control_);
     plan_.timeline = make_timeline(job, conditions_.clips, setup_.inputs.sound_seconds);
     plan_.schedule = {plan_.timeline.clips, setup_.shape.blocks_per_clip, job.sample_steps,
-                      blocks_in_last_clip()};
+                      blocks_in_last_clip(), begin_.first_clip()};
   }
 
   /// Blocks after the sound's end are only computed for a trace.
@@ -112,30 +140,96 @@ class RankRender {
       VideoSettings settings{setup_.inputs.size.width, setup_.inputs.size.height};
       settings.crf = setup_.job.crf;
       settings.threads = setup_.job.threads;
-      video_.emplace(setup_.job.run_dir, settings, plan_.timeline, sound_track());
-      log_.emplace(setup_.job.run_dir / "telemetry.csv");
+      VideoAssembler::Start start;
+      if (begin_.checkpoint) {
+        start = {begin_.first_clip(), begin_.checkpoint->manifest().segments};
+      }
+      video_.emplace(paths_, settings, plan_.timeline, start, note_);
+      log_.emplace(paths_.telemetry(), /*append=*/begin_.first_clip() > 0);
+      frames_before_ = video_->frames_written();
     });
   }
 
-  RenderResult finish() {
-    phase("join");
+  /// Whether all blocks are done; else the render was stopped.
+  bool compute() {
+    const auto deadline = std::chrono::seconds(setup_.job.timeout);
+    saver_.emplace(setup_, begin_.identity, mpi_.cpu_communicator(deadline));
+    make_cuts(mpi_.cpu_communicator(deadline));
+    work_.emplace(
+        setup_, plan_, conditions_, mpi_, video_ ? &*video_ : nullptr,
+        [this](int64_t clip, bool closed) { report(clip, closed); }, trace_);
+    if (begin_.checkpoint) {
+      activity().begin("reading the checkpoint");
+      work_->restore(*begin_.checkpoint);
+    }
+    if (work_->stage() != nullptr) {
+      saver_->prepare(*work_->stage());
+    }
+    leave_if_stopped();
+    start_ = Clock::now();
+    return work_->run(*cuts_, *saver_);
+  }
+
+  void make_cuts(std::unique_ptr<Communicator> links) {
+    requests_.emplace(StopRequests::Settings{paths_.stop_file(), setup_.job.max_hours, start_render_at_,
+                                             paths_.root, setup_.is_root() ? checkpoint_bytes() : 0});
+    const auto decide = [this, policy = SavePolicy(setup_.job, begin_.first_clip())](int64_t clip,
+                                                                                     bool wished) mutable {
+      saver_->poll();
+      stop_ = requests_->poll();
+      return policy.after(clip, stop_ || wished, saver_->busy());
+    };
+    const auto wish = [this] {
+      saver_->poll();
+      return requests_->poll().has_value();
+    };
+    cuts_.emplace(std::move(links), decide, wish);
+  }
+
+  /// A stop before the first block: there is nothing new to keep.
+  void leave_if_stopped() {
     coordinate(*control_, [&] {
-      if (video_) {
+      if (const auto request = requests_->poll()) {
+        throw Error(ExitCode::kInternal, "stopped by " + request->text +
+                                             " before the first clip was begun; run again to " +
+                                             (begin_.checkpoint ? "continue" : "start"));
+      }
+    });
+  }
+
+  RenderResult finish(bool done) {
+    if (done) {
+      phase("join");
+    }
+    coordinate(*control_, [&] {
+      if (video_ && done) {
         activity().begin("joining the segments");
-        video_->join(video_path(), [this] { activity().advance(); });
+        video_->join([this] { activity().advance(); });
       }
       trace_.close();
     });
-    RenderResult result{video_path(),
-                        plan_.timeline.video_frames,
-                        plan_.timeline.clips,
-                        setup_.inputs.size.width,
-                        setup_.inputs.size.height,
-                        setup_.device.name,
-                        peak_device_bytes(setup_.device),
-                        layout_json(setup_.layout),
-                        {}};
-    result.ranks = mpi_.gather_strings(work_->report());
+    RenderResult ended = result(done ? RenderEnd::kDone : RenderEnd::kStopped);
+    ended.ranks = mpi_.gather_strings(work_ ? work_->report() : "{}");
+    if (!done) {
+      ended.stop_reason = stop_ ? stop_->text : "the wish of another rank";
+      ended.disk_is_low =
+          std::stoi(share_text(std::to_string(stop_ && stop_->reason == StopReason::kLowDisk ? 1 : 0),
+                               *control_)) != 0;
+    }
+    return ended;
+  }
+
+  RenderResult result(RenderEnd end) const {
+    RenderResult result;
+    result.end = end;
+    result.video = paths_.video;
+    result.frames = plan_.timeline.video_frames;
+    result.clips = plan_.timeline.clips;
+    result.width = setup_.inputs.size.width;
+    result.height = setup_.inputs.size.height;
+    result.device = setup_.device.name;
+    result.peak_device_bytes = peak_device_bytes(setup_.device);
+    result.layout = layout_json(setup_.layout);
     return result;
   }
 
@@ -158,10 +252,6 @@ class RankRender {
 
   /// What the main thread does.
   Activity& activity() const { return mpi_.activity().main; }
-  std::filesystem::path sound_track() const { return setup_.job.run_dir / "sound.aac"; }
-  std::filesystem::path video_path() const {
-    return setup_.job.save_file.empty() ? setup_.job.run_dir / "video.mp4" : setup_.job.save_file;
-  }
   /// Rank 0's has the given name; the others' have the rank behind it.
   std::filesystem::path trace_file() const {
     const std::string& name = setup_.job.trace.string();
@@ -173,14 +263,21 @@ class RankRender {
   const ProgressSink& progress_;
   const NoteSink& note_;
   RankSetup setup_;
+  RunPaths paths_;
+  std::optional<RunDirectory> folder_;  // on rank 0: the run's lock
+  RunStart begin_;
   Trace trace_;
   Conditions conditions_;
   RenderPlan plan_;
   std::optional<VideoAssembler> video_;
   std::optional<ClipLog> log_;
+  std::optional<RankSaver> saver_;
+  std::optional<Cuts> cuts_;
   std::optional<RankWork> work_;
+  std::optional<StopRequests> requests_;
+  std::optional<StopRequest> stop_;  // why the render stops early, on rank 0
   int64_t frames_before_ = 0;
-  Clock::time_point start_;
+  Clock::time_point start_, start_render_at_;
 };
 
 }  // namespace

@@ -22,8 +22,8 @@ std::string text_of(const BlockItem& item, int64_t timestep) {
 
 StageRunner::StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape,
                          BlockFeed feed, const Conditions& conditions, PoseLatents pose,
-                         Communicator& pipeline, LatentSink sink, IdlePass idle_pass, CutAfter cut_after,
-                         Trace& trace, Activity& activity)
+                         Communicator& pipeline, LatentSink sink, IdlePass idle_pass, Trace& trace,
+                         Activity& activity)
     : stage_(std::move(stage)),
       layout_(layout),
       stage_number_(layout.stage_of(rank)),
@@ -35,27 +35,27 @@ StageRunner::StageRunner(DenoiseStage stage, const RankLayout& layout, int rank,
       sink_(std::move(sink)),
       idle_pass_(std::move(idle_pass)),
       trace_(trace),
-      activity_(activity),
-      walk_(layout, shape, stage_number_, cut_after),
-      arrivals_(layout, shape, stage_number_, cut_after) {}
+      activity_(activity) {}
 
 StageRunner::~StageRunner() = default;
 
-void StageRunner::run(const AtCut& at_cut) {
+void StageRunner::run(const CutAfter& cut_after, const AtCut& at_cut) {
+  StageWalk walk(layout_, shape_, stage_number_, cut_after);
+  Arrivals arrivals(layout_, shape_, stage_number_, cut_after);
   for (;; ++counters_.ticks) {
-    const ScheduleItem* item = walk_.at(counters_.ticks);
+    const ScheduleItem* item = walk.at(counters_.ticks);
     if (item != nullptr && item->kind == ScheduleItem::Kind::kCut) {
       finish_sends();
       if (!at_cut(item->clip + 1)) {
         return;
       }
-      item = walk_.at(counters_.ticks);
+      item = walk.at(counters_.ticks);
     }
-    if (walk_.is_over(counters_.ticks)) {
+    if (walk.is_over(counters_.ticks)) {
       break;
     }
     item != nullptr ? run_item(*item) : idle(passes_per_tick());
-    exchange(counters_.ticks);
+    exchange(arrivals.in_tick(counters_.ticks));
   }
   finish_sends();
 }
@@ -90,8 +90,7 @@ at::Tensor StageRunner::empty_for(Arrival::Kind kind) const {
 }
 
 /// The end of a tick: what it made goes out, what the other stages made comes in.
-void StageRunner::exchange(int64_t tick) {
-  const std::vector<Arrival> arrivals = arrivals_.in_tick(tick);
+void StageRunner::exchange(const std::vector<Arrival>& arrivals) {
   std::vector<Message> receives;
   for (const Arrival& arrival : arrivals) {
     receives.push_back({empty_for(arrival.kind), rank_of(arrival.from)});

@@ -15,6 +15,14 @@ int64_t Timeline::clip_begin(int64_t clip) const {
   return clip == 0 ? 0 : clip * infer_frames - missing;
 }
 
+int64_t Timeline::seen_clips() const {
+  int64_t seen = clips;
+  while (seen > 1 && !is_seen(seen - 1, 0)) {
+    --seen;
+  }
+  return seen;
+}
+
 bool Timeline::is_seen(int64_t clip, int64_t block) const {
   const int64_t missing = first_frames == FirstFrames::kDrop ? kDroppedFrames : 0;
   return clip * infer_frames + block * 12 - missing < video_frames;

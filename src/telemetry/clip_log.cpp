@@ -8,8 +8,9 @@
 
 namespace latentcast {
 
-ClipLog::ClipLog(const std::filesystem::path& path) : path_(path), file_(path) {
-  write("clip,frames,seconds,resident_bytes,peak_resident_bytes,peak_device_bytes");
+ClipLog::ClipLog(const std::filesystem::path& path, bool append)
+    : path_(path), file_(path, append ? std::ios::app : std::ios::out) {
+  if (!append) write("clip,frames,seconds,resident_bytes,peak_resident_bytes,peak_device_bytes");
 }
 
 void ClipLog::add(const ClipRecord& record) {

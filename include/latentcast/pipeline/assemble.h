@@ -1,6 +1,6 @@
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -9,16 +9,23 @@
 
 #include "latentcast/media/video_writer.h"
 #include "latentcast/pipeline/timeline.h"
+#include "latentcast/progress/run_paths.h"
+#include "latentcast/progress/segment_store.h"
 
 namespace latentcast {
 
 /// Writes decoded frames as closed segments, one a clip, and joins them at the end.
 class VideoAssembler {
  public:
-  /// `run_dir` exists; its folder segments/ is made. `sound_track`: file of encode_sound_track(). Begins with
-  /// `first_clip`.
-  VideoAssembler(const std::filesystem::path& run_dir, const VideoSettings& settings,
-                 const Timeline& timeline, const std::filesystem::path& sound_track, int64_t first_clip = 0);
+  /// What a render begins with: clip 0 and nothing, or a checkpoint's clip and the segments before it.
+  struct Start {
+    int64_t clip = 0;
+    std::vector<SegmentEntry> segments;
+    bool replace = false;  ///< segments that come out different from before; else they are refused
+  };
+  /// The run's folder and its sound track are there; segments/ is made. `note`: lines for the user.
+  VideoAssembler(const RunPaths& paths, const VideoSettings& settings, const Timeline& timeline,
+                 const Start& start, SegmentStore::Notes note);
 
   /// Decoded frames [n, H, W, 3] in order, those that are dropped at the start included. Frames after the
   /// video's end are ignored.
@@ -26,21 +33,23 @@ class VideoAssembler {
   /// The clip's frames have all been taken. After the last clip the last frame is held to the video's end, if
   /// dropped frames are missing there.
   void end_clip();
-  /// Joins all segments into `video`. `on_step` is called before each.
-  void join(const std::filesystem::path& video, const std::function<void()>& on_step) const;
+  /// Joins all segments into the run's video. `on_step` is called before each.
+  void join(const std::function<void()>& on_step);
 
+  /// Frames of the video that are in segments or on their way, those of before a continuation included.
   int64_t frames_written() const { return written_; }
-  const std::vector<std::filesystem::path>& segments() const { return segments_; }
+  /// Durable segments of the first `clips` clips.
+  std::vector<SegmentEntry> finished(int64_t clips) const { return store_.entries(clips); }
 
  private:
   void write(const at::Tensor& frame);
 
-  std::filesystem::path folder_;
+  RunPaths paths_;
   VideoSettings settings_;
   Timeline timeline_;
   SoundTrackReader sound_;
   std::optional<SegmentWriter> writer_;
-  std::vector<std::filesystem::path> segments_;
+  SegmentStore store_;
   int64_t clip_, decoded_, written_;
   at::Tensor last_frame_;  ///< written last
 };

@@ -46,14 +46,14 @@ class StageRunner {
   /// only. `activity`: of the thread that calls run().
   StageRunner(DenoiseStage stage, const RankLayout& layout, int rank, const ScheduleShape& shape,
               BlockFeed feed, const Conditions& conditions, PoseLatents pose, Communicator& pipeline,
-              LatentSink sink, IdlePass idle_pass, CutAfter cut_after, Trace& trace, Activity& activity);
+              LatentSink sink, IdlePass idle_pass, Trace& trace, Activity& activity);
   ~StageRunner();
 
   void set_inputs(TraceInputs inputs) { inputs_ = std::move(inputs); }
 
-  /// Runs the whole render's items of this stage; at a cut calls `at_cut`, which must be given if `cut_after`
-  /// was.
-  void run(const AtCut& at_cut = {});
+  /// Runs the whole render's items of this stage, once; at a cut calls `at_cut`, which must be given if
+  /// `cut_after` is.
+  void run(const CutAfter& cut_after = {}, const AtCut& at_cut = {});
 
   DenoiseStage& stage() { return stage_; }
   /// Clip 0's first latent [16, 1, h, w] on a stage with the first layer, from the end of clip 0 on.
@@ -78,7 +78,7 @@ class StageRunner {
   at::Tensor denoise(const BlockItem& item, int64_t timestep, const at::Tensor& latents, const at::Tensor& x);
 
   void finish_sends();
-  void exchange(int64_t tick);
+  void exchange(const std::vector<Arrival>& arrivals);
   at::Tensor empty_for(Arrival::Kind kind) const;
   void pass_on(const at::Tensor& tensor, int stage);
   at::Tensor take_incoming();
@@ -106,8 +106,6 @@ class StageRunner {
   TraceInputs inputs_;
   StageCounters counters_;
 
-  StageWalk walk_;
-  Arrivals arrivals_;
   std::vector<Message> outgoing_;         // made in this tick
   std::deque<UnderWay> incoming_, sent_;  // in the order of their use
   UnderWay first_latent_;                 // of clip 0

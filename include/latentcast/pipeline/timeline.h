@@ -17,6 +17,8 @@ struct Timeline {
   int64_t blocks_per_clip() const { return infer_frames / 12; }
   /// Video frames before a clip's first one.
   int64_t clip_begin(int64_t clip) const;
+  /// Clips that have a frame in the video; only a trace computes others.
+  int64_t seen_clips() const;
   /// Whether any frame of this block is seen.
   bool is_seen(int64_t clip, int64_t block) const;
 };

@@ -18,8 +18,8 @@ struct ClipRecord {
 /// telemetry.csv of a run: a line a clip, in the file as soon as it is added.
 class ClipLog {
  public:
-  /// Starts the file anew. Throws OutputError if it can't be written to.
-  explicit ClipLog(const std::filesystem::path& path);
+  /// Starts the file anew, or goes on in it. Throws OutputError if it can't be written to.
+  explicit ClipLog(const std::filesystem::path& path, bool append = false);
   void add(const ClipRecord& record);
 
  private:
