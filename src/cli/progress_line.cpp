@@ -51,8 +51,8 @@ std::string progress_text(const RenderProgress& p) {
   const int64_t clip = p.frames_done == p.frames ? p.clips : std::min(p.clips_done + 1, p.clips);
   std::string text = "clip " + std::to_string(clip) + "/" + std::to_string(p.clips) + "  " +
                      std::to_string(p.frames_done) + "/" + std::to_string(p.frames) + " frames";
-  if (p.frames_done > 0 && p.seconds > 0) {
-    const double rate = static_cast<double>(p.frames_done) / p.seconds;
+  if (p.frames_done > p.frames_before && p.seconds > 0) {
+    const double rate = static_cast<double>(p.frames_done - p.frames_before) / p.seconds;
     text += "  " + format("%.1f", rate) + " frames/s  " +
             clock_text(static_cast<double>(p.frames - p.frames_done) / rate) + " left";
   }

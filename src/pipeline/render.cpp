@@ -247,7 +247,7 @@ class RankRender {
       frames_before_ = video_->frames_written();
     }
     progress_({"render", clip + (closed ? 1 : 0), plan_.timeline.clips, video_->frames_written(),
-               plan_.timeline.video_frames, elapsed.count()});
+               plan_.timeline.video_frames, plan_.timeline.clip_begin(begin_.first_clip()), elapsed.count()});
   }
 
   /// What the main thread does.
