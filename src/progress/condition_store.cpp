@@ -28,13 +28,26 @@ fs::path part_of(fs::path file) {
 
 }  // namespace
 
+/// Removes an unfinished file, also one that could not even be begun.
+class UnfinishedFile {
+ public:
+  explicit UnfinishedFile(fs::path file) : file_(std::move(file)) {}
+  ~UnfinishedFile() {
+    std::error_code ignored;
+    if (!kept_) fs::remove(file_, ignored);
+  }
+  UnfinishedFile(const UnfinishedFile&) = delete;
+  UnfinishedFile& operator=(const UnfinishedFile&) = delete;
+  void keep() { kept_ = true; }
+
+ private:
+  fs::path file_;
+  bool kept_ = false;
+};
+
 class ConditionWriter::Impl {
  public:
-  explicit Impl(const fs::path& file) : path_(file), file_(part_of(file)) {}
-  ~Impl() {
-    std::error_code ignored;
-    if (!closed_) fs::remove(part_of(path_), ignored);
-  }
+  explicit Impl(const fs::path& file) : path_(file), unfinished_(part_of(file)), file_(part_of(file)) {}
 
   void begin(const std::string& identity, const StoredConditions& conditions) {
     clips_ = conditions.clips;
@@ -58,7 +71,7 @@ class ConditionWriter::Impl {
     file_.add_number("pose_clips", pose_);
     file_.close();
     rename_durably(part_of(path_), path_);
-    closed_ = true;
+    unfinished_.keep();
   }
 
  private:
@@ -67,9 +80,9 @@ class ConditionWriter::Impl {
   }
 
   fs::path path_;
+  UnfinishedFile unfinished_;
   TensorFileWriter file_;
   int64_t clips_ = 0, audio_ = 0, pose_ = 0;
-  bool closed_ = false;
 };
 
 class ConditionStore::Impl {

@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 
 TEST(FullDisk, StopsTheRunAndTheNextOneFinishesIt) {
   TinyJob job;
-  SmallDisk disk(job.path("disk"), "size=72k");
+  SmallDisk disk(job.path("disk"), "size=284k");
   if (!disk.mounted()) GTEST_SKIP() << disk.reason();
   job.options["run_dir"] = job.path("disk/run");
   job.options["num_clip"] = "4";

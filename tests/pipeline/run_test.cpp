@@ -35,7 +35,9 @@ Options quick_with(const Options& more) {
 std::vector<std::string> segments(const fs::path& run_dir) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(run_dir / "segments")) {
-    names.push_back(entry.path().filename());
+    if (entry.path().extension() == ".ts") {
+      names.push_back(entry.path().filename());
+    }
   }
   std::sort(names.begin(), names.end());
   return names;
