@@ -9,6 +9,7 @@ namespace latentcast {
 int run_render(int argc, const char* const* argv, const MpiSession& mpi);
 int run_bench(int argc, const char* const* argv, const MpiSession& mpi);
 int run_compare(int argc, const char* const* argv, const MpiSession& mpi);
+int run_inspect(int argc, const char* const* argv, const MpiSession& mpi);
 /// Prints docs/options.md.
 int run_options(int argc, const char* const* argv, const MpiSession& mpi);
 
