@@ -19,6 +19,7 @@
 #include "latentcast/pipeline/layout_request.h"
 #include "latentcast/progress/durable_file.h"
 #include "latentcast/progress/run_directory.h"
+#include "latentcast/progress/sealed_file.h"
 #include "latentcast/progress/stop_requests.h"
 #include "latentcast/telemetry/clip_log.h"
 #include "latentcast/telemetry/memory.h"
@@ -111,15 +112,27 @@ class RankRender {
         own = encode_conditions(job, setup_.checkpoint, setup_.inputs, setup_.device, trace_, activity());
         keep_conditions(paths_, begin_.identity, own, job.infer_frames);
       }
-      if (!std::filesystem::exists(paths_.sound_track())) {
-        activity().begin("encoding the sound track");
-        encode_sound_track(job.audio, paths_.sound_track(), 0, [this] { activity().advance(); });
-      }
+      make_sound_track();
     });
     conditions_ = share_conditions(std::move(own), *control_);
     plan_.timeline = make_timeline(job, conditions_.clips, setup_.inputs.sound_seconds);
     plan_.schedule = {plan_.timeline.clips, setup_.shape.blocks_per_clip, job.sample_steps,
                       blocks_in_last_clip(), begin_.first_clip()};
+  }
+
+  /// Once a run; one that was damaged since comes out the same.
+  void make_sound_track() {
+    const std::filesystem::path file = paths_.sound_track();
+    const std::string damage = seal_damage(file);
+    if (damage.empty()) {
+      return;
+    }
+    if (std::filesystem::exists(file)) {
+      note_(file.string() + " " + damage + ": it is encoded again");
+    }
+    activity().begin("encoding the sound track");
+    encode_sound_track(setup_.job.audio, file, 0, [this] { activity().advance(); });
+    seal_file(file);
   }
 
   /// Blocks after the sound's end are only computed for a trace.

@@ -19,7 +19,9 @@ std::string damage(const RankSetup& setup, std::optional<CheckpointReader>& read
                    const Communicator& control) {
   try {
     reader.emplace(RunPaths(setup.job).checkpoint(position));
-    reader->verify(control.rank(), control.size());
+    Activity& activity = setup.activity->main;
+    activity.begin("verifying the checkpoint");
+    reader->verify(control.rank(), control.size(), [&] { activity.advance(); });
   } catch (const InputError& error) {
     return error.what();
   }
@@ -74,8 +76,12 @@ RunStart start_run(const RankSetup& setup, Communicator& control, std::optional<
       note(line);
     }
     FileHashCache hashes;
-    const JobIdentity identity = identify(setup.job, setup.device.is_cuda() ? "cuda" : "cpu",
-                                          setup.device.dtype == at::kFloat ? "float32" : "bf16", hashes);
+    // The first time the model's files are read in full: minutes, on a slow disk.
+    Activity& activity = setup.activity->main;
+    activity.begin("reading the model's files for their checksums");
+    const JobIdentity identity =
+        identify(setup.job, setup.device.is_cuda() ? "cuda" : "cpu",
+                 setup.device.dtype == at::kFloat ? "float32" : "bf16", hashes, [&] { activity.advance(); });
     start.identity = identity.hash();
     start.state = folder->begin(identity);
   });

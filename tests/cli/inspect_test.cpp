@@ -156,6 +156,18 @@ TEST_F(Inspect, SaysWhatIsDamagedAndWhatARunWouldDo) {
   EXPECT_THAT(run_refused.err, HasSubstr("000000.ts has been changed"));
 }
 
+TEST_F(Inspect, ASoundTrackThatWasDamagedIsMadeAnew) {
+  stopped();
+  flip(run / "sound.aac", 20000);
+  const ProgramResult again = run_latentcast(render_arguments());
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.err, HasSubstr("sound.aac has been changed: it is encoded again"));
+  const std::string continued = read_bytes(run / "video.mp4");
+  run = folder.path() / "at once";
+  ASSERT_EQ(run_latentcast(render_arguments()).exit_code, 0);
+  EXPECT_TRUE(continued == read_bytes(run / "video.mp4")) << "the same bytes as of a run that was left alone";
+}
+
 TEST_F(Inspect, ListsAFile) {
   frames_a_clip = "24";
   const int64_t position = stopped();
