@@ -6,11 +6,12 @@
 #include <ATen/ATen.h>
 
 #include "latentcast/pipeline/stage.h"
+#include "latentcast/pipeline/timeline.h"
 
 namespace latentcast {
 
-DecodeRunner::DecodeRunner(DecodeStage decoder, VideoAssembler& video, const ScheduleShape& shape,
-                           Trace& trace, BlockSink sink, Activity& activity)
+DecodeRunner::DecodeRunner(DecodeStage decoder, FrameTaker& video, const ScheduleShape& shape, Trace& trace,
+                           BlockSink sink, Activity& activity)
     : decoder_(std::move(decoder)),
       video_(video),
       shape_(shape),

@@ -11,7 +11,7 @@
 
 namespace latentcast {
 
-ShardedLayers::ShardedLayers(CheckpointSource& source, const DitConfig& config,
+ShardedLayers::ShardedLayers(RangeSource& source, const DitConfig& config,
                              std::unique_ptr<Communicator> group)
     : config_(config), group_(std::move(group)), exceptions_(std::uncaught_exceptions()) {
   int64_t share = 0, largest = 0;
@@ -46,7 +46,7 @@ at::Tensor ShardedLayers::part_of(int64_t layer) const {
   return share_.narrow(0, part_begin_[index], layouts_[index].part_bytes(group_->size()));
 }
 
-void ShardedLayers::read_part(CheckpointSource& source, int64_t layer) {
+void ShardedLayers::read_part(RangeSource& source, int64_t layer) {
   const at::Tensor part = part_of(layer);
   const int64_t part_begin = group_->rank() * part.numel(), part_end = part_begin + part.numel();
   for (const PlacedTensor& tensor : layouts_[static_cast<size_t>(layer)].tensors) {
@@ -62,8 +62,7 @@ void ShardedLayers::read_part(CheckpointSource& source, int64_t layer) {
 
 void ShardedLayers::launch(int64_t layer, size_t buffer) {
   const at::Tensor part = part_of(layer);
-  under_way_ =
-      group_->launch_all_gather(part, buffers_[buffer].narrow(0, 0, part.numel() * group_->size()));
+  under_way_ = group_->launch_all_gather(part, buffers_[buffer].narrow(0, 0, part.numel() * group_->size()));
 }
 
 void ShardedLayers::step(int64_t layer) {

@@ -27,4 +27,15 @@ class TensorSource {
   virtual at::Tensor take_float(const std::string& name, at::IntArrayRef shape) = 0;
 };
 
+/// A source that also gives parts of tensors, for weights that are divided over ranks.
+class RangeSource : public TensorSource {
+ public:
+  /// Writes elements [first, first + to.numel()) of the tensor, counted row by row, to `to` (1-D, contiguous, on the
+  /// source's device): bit for bit what take() would give them in its type. Throws InputError as take() does.
+  virtual void copy_range(const std::string& name, at::IntArrayRef shape, int64_t first, const at::Tensor& to) = 0;
+
+  virtual at::ScalarType dtype() const = 0;
+  virtual at::Device device() const = 0;
+};
+
 }  // namespace latentcast

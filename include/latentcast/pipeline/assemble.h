@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "latentcast/media/video_writer.h"
+#include "latentcast/pipeline/frame_taker.h"
 #include "latentcast/pipeline/timeline.h"
 #include "latentcast/progress/run_paths.h"
 #include "latentcast/progress/segment_store.h"
@@ -15,7 +16,7 @@
 namespace latentcast {
 
 /// Writes decoded frames as closed segments, one a clip, and joins them at the end.
-class VideoAssembler {
+class VideoAssembler : public FrameTaker {
  public:
   /// What a render begins with: clip 0 and nothing, or a checkpoint's clip and the segments before it.
   struct Start {
@@ -27,12 +28,10 @@ class VideoAssembler {
   VideoAssembler(const RunPaths& paths, const VideoSettings& settings, const Timeline& timeline,
                  const Start& start, SegmentStore::Notes note);
 
-  /// Decoded frames [n, H, W, 3] in order, those that are dropped at the start included. Frames after the
-  /// video's end are ignored.
-  void take(const at::Tensor& frames);
-  /// The clip's frames have all been taken. After the last clip the last frame is held to the video's end, if
-  /// dropped frames are missing there.
-  void end_clip();
+  /// Frames after the video's end are ignored.
+  void take(const at::Tensor& frames) override;
+  /// After the last clip the last frame is held to the video's end, if dropped frames are missing there.
+  void end_clip() override;
   /// Joins all segments into the run's video. `on_step` is called before each.
   void join(const std::function<void()>& on_step);
 

@@ -5,8 +5,8 @@
 #include <ATen/core/Tensor.h>
 
 #include "latentcast/comm/communicator.h"
-#include "latentcast/pipeline/assemble.h"
 #include "latentcast/pipeline/decode.h"
+#include "latentcast/pipeline/frame_taker.h"
 #include "latentcast/pipeline/schedule.h"
 
 namespace latentcast {
@@ -19,7 +19,7 @@ using BlockSink = std::function<void(int64_t clip, bool clip_closed)>;
 class DecodeRunner {
  public:
   /// `activity`: of the thread that runs it.
-  DecodeRunner(DecodeStage decoder, VideoAssembler& video, const ScheduleShape& shape, Trace& trace,
+  DecodeRunner(DecodeStage decoder, FrameTaker& video, const ScheduleShape& shape, Trace& trace,
                BlockSink sink, Activity& activity);
 
   /// The next block's latents [16, 3, h, w] float32, on any device.
@@ -38,7 +38,7 @@ class DecodeRunner {
   void trace_frames(const at::Tensor& frames);
 
   DecodeStage decoder_;
-  VideoAssembler& video_;
+  FrameTaker& video_;
   ScheduleShape shape_;
   Trace& trace_;
   Activity& activity_;

@@ -94,6 +94,8 @@ class DenoiseStage {
   /// Type and device of the tokens that pass between stages.
   const at::TensorOptions& options() const { return options_; }
   int64_t dim() const { return config_.dim; }
+  /// Bytes of the weights that it holds besides its layers.
+  int64_t global_weight_bytes() const { return weight_bytes(globals_); }
 
  private:
   /// What all timesteps of a block share.

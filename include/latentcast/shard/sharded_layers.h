@@ -10,8 +10,8 @@
 
 #include "latentcast/comm/communicator.h"
 #include "latentcast/model/dit/weights.h"
+#include "latentcast/model/tensor_source.h"
 #include "latentcast/shard/layer_layout.h"
-#include "latentcast/weights/checkpoint_source.h"
 
 namespace latentcast {
 
@@ -36,7 +36,7 @@ class ShardedLayers : public LayerProvider {
  public:
   /// Reads this rank's parts, onto the source's device and in its dtype; nothing else of the layers is read.
   /// Not collective. `source` is only used here.
-  ShardedLayers(CheckpointSource& source, const DitConfig& config, std::unique_ptr<Communicator> group);
+  ShardedLayers(RangeSource& source, const DitConfig& config, std::unique_ptr<Communicator> group);
   /// Waits for the gather that the last acquire() began, unless an exception is on its way.
   ~ShardedLayers() override;
   ShardedLayers(const ShardedLayers&) = delete;
@@ -52,7 +52,7 @@ class ShardedLayers : public LayerProvider {
   ShardCounters counters() const;
 
  private:
-  void read_part(CheckpointSource& source, int64_t layer);
+  void read_part(RangeSource& source, int64_t layer);
   at::Tensor part_of(int64_t layer) const;
   void launch(int64_t layer, size_t buffer);
   void step(int64_t layer);

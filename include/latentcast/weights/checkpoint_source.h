@@ -19,7 +19,7 @@ namespace latentcast {
 /// Weights of a checkpoint, on a device and in a dtype. One thread at a time.
 /// Tensors must not be written to: on a CPU, where dtype and alignment (64 bytes) allow, they are the mapped
 /// file itself (and keep it mapped).
-class CheckpointSource : public TensorSource {
+class CheckpointSource : public RangeSource {
  public:
   /// `prefix` is put in front of every name that is asked for.
   CheckpointSource(std::shared_ptr<const TensorArchive> archive, at::ScalarType dtype, at::Device device,
@@ -30,13 +30,12 @@ class CheckpointSource : public TensorSource {
   at::Tensor take(const std::string& name, at::IntArrayRef shape) override;
   at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override;
 
-  /// Writes elements [first, first + to.numel()) of the tensor, counted row by row, to `to` (1-D, contiguous,
-  /// on the source's device): bit for bit what take() would give them in its type, LoRA included. Reads
-  /// nothing else of the tensor, and lets go of the file's pages. Throws InputError as take() does.
-  void copy_range(const std::string& name, at::IntArrayRef shape, int64_t first, const at::Tensor& to);
+  /// Reads nothing else of the tensor, and lets go of the file's pages. LoRA included.
+  void copy_range(const std::string& name, at::IntArrayRef shape, int64_t first,
+                  const at::Tensor& to) override;
 
-  at::ScalarType dtype() const { return dtype_; }
-  at::Device device() const { return device_; }
+  at::ScalarType dtype() const override { return dtype_; }
+  at::Device device() const override { return device_; }
 
   /// From now on `take("X.weight")` gives X.weight with its change, computed in float32 and rounded once.
   void set_lora(std::shared_ptr<const LoraAdapter> lora);

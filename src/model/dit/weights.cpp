@@ -142,4 +142,10 @@ const DitLayerWeights& RangeOfLayers::acquire(int64_t layer) {
   return layers_[static_cast<size_t>(layer - begin_)];
 }
 
+int64_t RangeOfLayers::bytes() const {
+  int64_t sum = 0;
+  for (const DitLayerWeights& layer : layers_) sum += weight_bytes(layer);
+  return sum;
+}
+
 }  // namespace latentcast

@@ -73,6 +73,10 @@ at::Tensor take_audio_layer_weights(TensorSource& source, const DitConfig& confi
 DitGlobalWeights take_dit_globals(TensorSource& source, const DitConfig& config);
 DitLayerWeights take_dit_layer(TensorSource& source, const DitConfig& config, int64_t layer);
 
+/// Bytes of the tensors that are there.
+int64_t weight_bytes(const DitLayerWeights& weights);
+int64_t weight_bytes(const DitGlobalWeights& weights);
+
 /// Gives the layers in the order in which a pass walks through them. Whole weights simply stay; sharded ones
 /// are gathered ahead and dropped after use.
 class LayerProvider {
@@ -90,6 +94,7 @@ class RangeOfLayers : public LayerProvider {
   RangeOfLayers(TensorSource& source, const DitConfig& config, int64_t begin, int64_t end);
   /// `layer` counts from the model's first. Throws InternalError if it isn't held.
   const DitLayerWeights& acquire(int64_t layer) override;
+  int64_t bytes() const;
 
  private:
   int64_t begin_;
