@@ -23,9 +23,10 @@ struct Command {
 
 constexpr std::array kCommands = {
     Command{"render", "render a video from a picture, speech and a prompt", latentcast::run_render},
-    Command{"bench", "measure the transformer or the decoder with random weights", latentcast::run_bench},
     Command{"inspect", "what a run's folder or a checkpoint's file holds", latentcast::run_inspect},
     Command{"compare", "PSNR and SSIM of two videos or two runs", latentcast::run_compare},
+    Command{"bench", "measure the transformer, the decoder or layouts of ranks with random weights",
+            latentcast::run_bench},
     Command{"options", "print the option table as Markdown", latentcast::run_options},
 };
 

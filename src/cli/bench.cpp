@@ -1,212 +1,41 @@
-#include <algorithm>
-#include <chrono>
-#include <fstream>
-#include <functional>
+#include <cstring>
 #include <iostream>
 
+#include "bench_model.h"
+#include "bench_options.h"
 #include "commands.h"
-#include "random_source.h"
-#include <ATen/ATen.h>
-#include <CLI/CLI.hpp>
 #include <c10/core/InferenceMode.h>
-#include <nlohmann/json.hpp>
 
-#include "latentcast/device/device.h"
-#include "latentcast/error.h"
-#include "latentcast/model/vae/decoder.h"
-#include "latentcast/model/vae/latent_scale.h"
-#include "latentcast/pipeline/stage.h"
 #include "latentcast/telemetry/memory.h"
 
 namespace latentcast {
-namespace {
 
-using Clock = std::chrono::steady_clock;
-using Json = nlohmann::ordered_json;
-
-struct BenchJob {
-  std::string part, model = "14b", device = "auto", dtype = "auto", json;
-  std::string size = "704*384";
-  int width = 704, height = 384;  // exact, unlike a render's area
-  int repeats = 10, threads = 2;
-};
-
-struct ModelShape {
-  DitConfig dit;
-  int64_t vae_width = 96;
-};
-
-ModelShape model_shape(const std::string& name) {
-  ModelShape shape;
-  DitConfig& d = shape.dit;
-  d.text_len = 512;
-  d.audio_tokens = 4;
-  if (name == "14b") {
-    d.dim = 5120, d.ffn_dim = 13824, d.heads = 40, d.layers = 40;
-    d.text_dim = 4096, d.audio_dim = 1024, d.audio_layers = 25;
-    d.inject_layers = {0, 4, 8, 12, 16, 20, 24, 27, 30, 33, 36, 39};
-  } else if (name == "tiny") {
-    d.dim = 64, d.ffn_dim = 160, d.heads = 4, d.layers = 4;
-    d.text_dim = 48, d.audio_dim = 32, d.audio_layers = 25;
-    d.inject_layers = {0, 2};
-    shape.vae_width = 8;
-  } else {
-    throw InputError("--model " + name + ": known are 14b and tiny");
+int run_bench(int argc, const char* const* argv, const MpiSession& mpi) {
+  if (argc > 1 && std::strcmp(argv[1], "pipeline") == 0) {
+    return run_bench_pipeline(argc - 1, argv + 1, mpi);
   }
-  return shape;
-}
-
-/// Milliseconds of `repeats` calls, each waited for, after one that doesn't count.
-std::vector<double> measure(const ComputeDevice& device, int repeats, const std::function<void()>& call) {
-  std::vector<double> times;
-  for (int i = 0; i <= repeats; ++i) {
-    synchronize(device);
-    const auto start = Clock::now();
-    call();
-    synchronize(device);
-    const std::chrono::duration<double, std::milli> elapsed = Clock::now() - start;
-    if (i > 0) {
-      times.push_back(elapsed.count());
-    }
-  }
-  std::sort(times.begin(), times.end());
-  return times;
-}
-
-Json summary(const std::vector<double>& times) {
-  const auto at = [&](double part) {
-    return times[static_cast<size_t>(part * static_cast<double>(times.size() - 1) + 0.5)];
-  };
-  return {{"median_ms", at(0.5)},
-          {"min_ms", times.front()},
-          {"p90_ms", at(0.9)},
-          {"max_ms", times.back()},
-          {"repeats", times.size()}};
-}
-
-Json bench_dit(const BenchJob& job, const ModelShape& model, const ComputeDevice& device) {
-  const at::TensorOptions options = at::TensorOptions().dtype(device.dtype).device(device.device);
-  RandomSource source(options);
-  DitGlobalWeights globals = take_dit_globals(source, model.dit);
-  auto layers = std::make_unique<ResidentLayers>(source, model.dit);
-  synchronize(device);
-  const int64_t weights = peak_device_bytes(device);
-  const StageShape shape{job.height / 8, job.width / 8, 4};
-  const EulerSchedule schedule = make_euler_schedule(4, 3.0);
-  const at::TensorOptions plain = at::TensorOptions().device(device.device);
-  const StagePlan plan{0, {1, 2}, {0, model.dit.layers}};
-  DenoiseStage stage(model.dit, std::move(globals), std::move(layers), plan, shape, schedule,
-                     at::randn({64, model.dit.text_dim}, plain), {30, 0});
-  Trace off;
-  const at::Tensor motion = at::randn({kLatentChannels, 19, shape.latent_rows, shape.latent_columns}, plain);
-  stage.run_condition(stage.begin_condition(motion.narrow(1, 0, 1), motion), 0, off);
-  const at::Tensor latents =
-      at::randn({kLatentChannels, kBlockLatents, shape.latent_rows, shape.latent_columns}, plain);
-  const at::Tensor pose = at::zeros_like(latents);
-  BlockItem item;
-  item.audio = at::randn({1, kBlockFrames, model.dit.audio_dim}, plain);
-  const auto step = [&] {
-    const at::Tensor x = stage.run_layers(item, 1, stage.begin_step(latents, pose));
-    stage.advance(1, latents, stage.end_step(1, x));
-  };
-  synchronize(device);
-  const auto start = Clock::now();
-  step();
-  synchronize(device);
-  const std::chrono::duration<double> first = Clock::now() - start;
-  for (item.block = 1; item.block < 4; ++item.block) {
-    item.number = item.block;
-    step();  // fills the window
-  }
-  item.clip = 1;
-  item.block = 2;
-  item.number = 6;
-  Json report = {{"bench", "dit"},
-                 {"layers", model.dit.layers},
-                 {"dim", model.dit.dim},
-                 {"tokens", shape.block_tokens()},
-                 {"keys", 4 * shape.block_tokens() + shape.condition_tokens()},
-                 {"first_step_s", first.count()},
-                 {"step", summary(measure(device, job.repeats, step))},
-                 {"weights_bytes", weights}};
-  return report;
-}
-
-Json bench_vae(const BenchJob& job, const ModelShape& model, const ComputeDevice& device) {
-  const at::TensorOptions options = at::TensorOptions().dtype(device.dtype).device(device.device);
-  RandomSource source(options);
-  list_vae_decoder(source, model.vae_width);
-  const VaeDecoder decoder(source);
-  CausalState state;
-  const at::Tensor latents = at::randn({kLatentChannels, kBlockLatents, job.height / 8, job.width / 8},
-                                       at::TensorOptions().device(device.device));
-  synchronize(device);
-  const auto start = Clock::now();
-  decoder.decode(latents, state);
-  synchronize(device);
-  const std::chrono::duration<double> first = Clock::now() - start;
-  const std::vector<double> times = measure(device, job.repeats, [&] { decoder.decode(latents, state); });
-  int64_t state_bytes = 0;
-  for (const at::Tensor& cache : state.caches) {
-    state_bytes += static_cast<int64_t>(cache.nbytes());
-  }
-  return {{"bench", "vae"},           {"width", model.vae_width},
-          {"latents", kBlockLatents}, {"first_decode_s", first.count()},
-          {"decode", summary(times)}, {"state_bytes", state_bytes}};
-}
-
-void parse_size(BenchJob& job) {
-  char rest = 0;
-  if (std::sscanf(job.size.c_str(), "%d*%d%c", &job.width, &job.height, &rest) != 2 || job.width < 64 ||
-      job.height < 64 || job.width % 64 != 0 || job.height % 64 != 0 || job.width > 4096 ||
-      job.height > 4096) {
-    throw InputError("--size " + job.size + ": give W*H, both multiples of 64 up to 4096");
-  }
-}
-
-}  // namespace
-
-int run_bench(int argc, const char* const* argv, const MpiSession&) {
   BenchJob job;
+  std::string part;
   CLI::App app("Measures the transformer's step or the decoder with random weights made on the device.");
   app.name("latentcast bench");
-  app.add_option("part", job.part, "dit or vae")->required()->check(CLI::IsMember({"dit", "vae"}));
-  app.add_option("--model", job.model, "14b or tiny")->capture_default_str();
-  app.add_option("--size", job.size, "frame size W*H")->capture_default_str();
-  app.add_option("--device", job.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  app.add_option("--dtype", job.dtype, "auto, float32 or bf16")
-      ->check(CLI::IsMember({"auto", "float32", "bf16"}));
-  app.add_option("--repeats", job.repeats, "measured calls")
-      ->check(CLI::Range(1, 10000))
-      ->capture_default_str();
-  app.add_option("--threads", job.threads, "CPU threads")->check(CLI::Range(1, 1024))->capture_default_str();
-  app.add_option("--json", job.json, "also write the figures to this file");
-  try {
-    app.parse(argc, const_cast<char**>(argv));
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    throw InputError(std::string("bench: ") + error.what() + "; see latentcast bench --help");
+  app.add_option("part", part, "dit, vae, or pipeline (which has options of its own: bench pipeline --help)")
+      ->required()
+      ->check(CLI::IsMember({"dit", "vae"}));
+  add_bench_options(app, job);
+  if (!parse_bench(app, argc, argv)) {
+    return 0;
   }
-  parse_size(job);
+  parse_bench_size(job);
   const ModelShape model = model_shape(job.model);
   const c10::InferenceMode inference;
   const ComputeDevice device = select_device(job.device, job.dtype, job.threads);
-  Json report = job.part == "dit" ? bench_dit(job, model, device) : bench_vae(job, model, device);
-  report["model"] = job.model;
-  report["size"] = job.size;
-  report["device"] = device.name;
-  report["dtype"] = device.dtype == at::kBFloat16 ? "bf16" : "float32";
+  nlohmann::ordered_json report =
+      part == "dit" ? bench_dit(job, model, device) : bench_vae(job, model, device);
+  describe(report, job, device);
   report["peak_device_bytes"] = peak_device_bytes(device);
   report["peak_resident_bytes"] = peak_resident_bytes();
   std::cout << report.dump(2) << std::endl;
-  if (!job.json.empty()) {
-    std::ofstream file(job.json);
-    file << report.dump(2) << "\n";
-    if (!file.flush()) {
-      throw OutputError(job.json + ": can't be written");
-    }
-  }
+  write_report(report, job);
   return 0;
 }
 

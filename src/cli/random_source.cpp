@@ -29,6 +29,19 @@ void list_residual(RandomSource& source, const std::string& name, int64_t in, in
   }
 }
 
+/// Values of a tensor of this name and shape, or of a part of it.
+void fill(const std::string& name, at::IntArrayRef shape, at::Tensor to) {
+  if (name.find("norm") != std::string::npos || name.find("gamma") != std::string::npos) {
+    to.fill_(1);
+    return;
+  }
+  int64_t fan_in = 1;
+  for (size_t i = 1; i < shape.size(); ++i) {
+    fan_in *= shape[i];
+  }
+  to.normal_(0, 0.9 / std::sqrt(static_cast<double>(fan_in)));
+}
+
 }  // namespace
 
 std::vector<int64_t> RandomSource::shape(const std::string& name) const {
@@ -40,18 +53,24 @@ std::vector<int64_t> RandomSource::shape(const std::string& name) const {
 }
 
 at::Tensor RandomSource::take(const std::string& name, at::IntArrayRef shape) {
-  if (name.find("norm") != std::string::npos || name.find("gamma") != std::string::npos) {
-    return at::ones(shape, options_);
-  }
-  int64_t fan_in = 1;
-  for (size_t i = 1; i < shape.size(); ++i) {
-    fan_in *= shape[i];
-  }
-  return at::randn(shape, options_).mul_(0.9 / std::sqrt(static_cast<double>(fan_in)));
+  at::Tensor tensor = at::empty(shape, options_);
+  fill(name, shape, tensor);
+  return given(std::move(tensor));
 }
 
 at::Tensor RandomSource::take_float(const std::string& name, at::IntArrayRef shape) {
-  return take(name, shape).to(at::kFloat);
+  at::Tensor tensor = at::empty(shape, options_.dtype(at::kFloat));
+  fill(name, shape, tensor);
+  return given(std::move(tensor));
+}
+
+void RandomSource::copy_range(const std::string& name, at::IntArrayRef shape, int64_t, const at::Tensor& to) {
+  fill(name, shape, to);
+}
+
+at::Tensor RandomSource::given(at::Tensor tensor) {
+  bytes_given_ += static_cast<int64_t>(tensor.nbytes());
+  return tensor;
 }
 
 void list_vae_decoder(RandomSource& source, int64_t width) {

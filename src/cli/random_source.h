@@ -11,8 +11,9 @@
 namespace latentcast {
 
 /// Weights drawn at random on the device, for benchmarks: every name that is asked for exists in the shape
-/// asked for. Names that a network looks for before it takes them are listed beforehand.
-class RandomSource : public TensorSource {
+/// asked for, parts of tensors too. Names that a network looks for before it takes them are listed
+/// beforehand.
+class RandomSource : public RangeSource {
  public:
   explicit RandomSource(const at::TensorOptions& options) : options_(options) {}
 
@@ -22,9 +23,20 @@ class RandomSource : public TensorSource {
   std::vector<int64_t> shape(const std::string& name) const override;
   at::Tensor take(const std::string& name, at::IntArrayRef shape) override;
   at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override;
+  void copy_range(const std::string& name, at::IntArrayRef shape, int64_t first,
+                  const at::Tensor& to) override;
+
+  at::ScalarType dtype() const override { return c10::typeMetaToScalarType(options_.dtype()); }
+  at::Device device() const override { return options_.device(); }
+
+  /// Of all that take() and take_float() gave.
+  int64_t bytes_given() const { return bytes_given_; }
 
  private:
+  at::Tensor given(at::Tensor tensor);
+
   at::TensorOptions options_;
+  int64_t bytes_given_ = 0;
   std::map<std::string, std::vector<int64_t>> listed_;
 };
 

@@ -1,0 +1,39 @@
+#include "bench_options.h"
+
+#include "latentcast/error.h"
+
+namespace latentcast {
+
+void add_bench_options(CLI::App& app, BenchJob& job) {
+  app.add_option("--model", job.model, "14b or tiny")->capture_default_str();
+  app.add_option("--size", job.size, "frame size W*H")->capture_default_str();
+  app.add_option("--device", job.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--dtype", job.dtype, "auto, float32 or bf16")
+      ->check(CLI::IsMember({"auto", "float32", "bf16"}));
+  app.add_option("--repeats", job.repeats, "measured calls")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
+  app.add_option("--threads", job.threads, "CPU threads")->check(CLI::Range(1, 1024))->capture_default_str();
+  app.add_option("--json", job.json, "also write the figures to this file");
+}
+
+bool parse_bench(CLI::App& app, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, const_cast<char**>(argv));
+  } catch (const CLI::CallForHelp& help) {
+    app.exit(help);
+    return false;
+  } catch (const CLI::ParseError& error) {
+    throw InputError(std::string("bench: ") + error.what() + "; see latentcast bench --help");
+  }
+  return true;
+}
+
+void describe(nlohmann::ordered_json& report, const BenchJob& job, const ComputeDevice& device) {
+  report["model"] = job.model;
+  report["size"] = job.size;
+  report["device"] = device.name;
+  report["dtype"] = device.dtype == at::kBFloat16 ? "bf16" : "float32";
+}
+
+}  // namespace latentcast
