@@ -110,20 +110,19 @@ void NcclGroup::check() const {
   }
 }
 
-void NcclGroup::close() noexcept {
-  for (NcclLink* link : links()) {
-    link->close();
-  }
-}
+void NcclGroup::close() noexcept { end_all(&NcclLink::close); }
 
-void NcclGroup::abort() noexcept {
-  // What stands on one link's stream may wait for another link's, and freeing memory waits for all that the
-  // GPU does: one after the other, the first would wait for ever.
+void NcclGroup::abort() noexcept { end_all(&NcclLink::abort); }
+
+/// All at once. Closing a link waits for the peer to close it too, and two ranks have theirs in different
+/// orders; what stands on one link's stream may wait for another link's, and freeing memory waits for all
+/// that the GPU does: one after the other, the first would wait for ever.
+void NcclGroup::end_all(void (NcclLink::*end)() noexcept) noexcept {
   std::vector<std::thread> threads;
   for (NcclLink* link : links()) {
-    threads.emplace_back([link, device = device_] {
+    threads.emplace_back([link, end, device = device_] {
       static_cast<void>(cudaSetDevice(device));
-      link->abort();
+      (link->*end)();
     });
   }
   for (std::thread& thread : threads) {

@@ -49,6 +49,7 @@ class NcclGroup {
   void abort() noexcept;
 
  private:
+  void end_all(void (NcclLink::*end)() noexcept) noexcept;
   void connect(int peer, const std::vector<ncclUniqueId>& ids);
   void warm_up_collectives();
   std::vector<NcclLink*> links() const;
