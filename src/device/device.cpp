@@ -42,6 +42,8 @@ at::ScalarType choose_type(const std::string& dtype, bool cuda) {
 }
 
 c10::DeviceAllocator* allocator_of(const ComputeDevice& device) {
+  // Before its first tensor the allocator knows no device, and a rank may have none yet.
+  at::globalContext().lazyInitDevice(device.device.type());
   return c10::getDeviceAllocator(device.device.type());
 }
 
