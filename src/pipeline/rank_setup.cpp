@@ -5,6 +5,7 @@
 #include "shared_values.h"
 
 #include "latentcast/comm/coordinate.h"
+#include "latentcast/error.h"
 #include "latentcast/pipeline/layer_costs.h"
 #include "latentcast/pipeline/layout_request.h"
 
@@ -35,6 +36,10 @@ RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator&
   setup.job = agree(job, control);
   coordinate(control, [&] {
     const RenderJob& agreed = setup.job;
+    if (agreed.checkpoint == "light") {
+      throw InputError(
+          "--checkpoint light isn't in this version; leave it out: exact continues to the same bytes");
+    }
     setup.device = select_device(agreed.device, agreed.dtype, agreed.threads,
                                  [&](int gpus) { return device_of_rank(mpi.world(), gpus); });
     activity.begin("opening the checkpoint");

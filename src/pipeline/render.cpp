@@ -155,12 +155,23 @@ class RankRender {
       settings.threads = setup_.job.threads;
       VideoAssembler::Start start;
       if (begin_.checkpoint) {
-        start = {begin_.first_clip(), begin_.checkpoint->manifest().segments};
+        start = {begin_.first_clip(), begin_.checkpoint->manifest().segments, other_device()};
       }
       video_.emplace(paths_, settings, plan_.timeline, start, note_);
       log_.emplace(paths_.telemetry(), /*append=*/begin_.first_clip() > 0);
       frames_before_ = video_->frames_written();
     });
+  }
+
+  /// Another GPU model may round differently: equal bytes aren't promised there.
+  bool other_device() const {
+    const std::string& before = begin_.checkpoint->manifest().device;
+    if (before == setup_.device.name) {
+      return false;
+    }
+    note_("the checkpoint was made on " + before + ", this is " + setup_.device.name +
+          ": clips that come out different are replaced");
+    return true;
   }
 
   /// Whether all blocks are done; else the render was stopped.
