@@ -92,7 +92,7 @@ void OutputFile::check(int code) {
   require_ffmpeg(code, "write '" + path_.string() + "'");
 }
 
-void OutputFile::commit() {
+void OutputFile::commit(const std::function<void()>& before_naming) {
   if (io_) {
     avio_flush(io_.get());
     check(io_->error);
@@ -101,6 +101,7 @@ void OutputFile::commit() {
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0) fail(errno);
+  if (before_naming) before_naming();
   if (std::rename(part_path_.c_str(), path_.c_str()) != 0) fail(errno);
   committed_ = true;
   sync_folder();

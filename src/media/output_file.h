@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -30,8 +31,8 @@ class OutputFile {
   /// libavformat's.
   void check(int code);
 
-  /// Everything written so far becomes durable and gets its name.
-  void commit();
+  /// Everything written so far becomes durable and gets its name; `before_naming` is called in between.
+  void commit(const std::function<void()>& before_naming = {});
 
  private:
   static int write_callback(void* self, uint8_t* bytes, int size);

@@ -76,7 +76,7 @@ class SegmentWriter::Impl {
     write_packets();
   }
 
-  int64_t close() {
+  int64_t close(const std::function<void()>& before_naming) {
     require_open();
     if (frames_ == 0) throw InternalError("a video segment without frames: " + file_.path().string());
     closed_ = true;
@@ -84,7 +84,7 @@ class SegmentWriter::Impl {
     write_packets();
     write_sound_before(first_frame_ + frames_);
     file_.check(av_write_trailer(muxer_.get()));
-    file_.commit();
+    file_.commit(before_naming);
     return frames_;
   }
 
@@ -147,6 +147,8 @@ SegmentWriter& SegmentWriter::operator=(SegmentWriter&&) noexcept = default;
 
 void SegmentWriter::write(std::span<const uint8_t> rgb) { impl_->write(rgb); }
 
-int64_t SegmentWriter::close() { return impl_->close(); }
+int64_t SegmentWriter::close(const std::function<void()>& before_naming) {
+  return impl_->close(before_naming);
+}
 
 }  // namespace latentcast

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include "latentcast/media/join.h"
+#include "latentcast/progress/pause_point.h"
 
 namespace latentcast {
 namespace {
@@ -52,6 +53,7 @@ void VideoAssembler::write(const at::Tensor& frame) {
   }
   writer_->write({frame.data_ptr<uint8_t>(), static_cast<size_t>(frame.numel())});
   ++written_;
+  pause_point("segment-writing");
   last_frame_ = frame;
 }
 
@@ -61,7 +63,7 @@ void VideoAssembler::end_clip() {
     write(last_frame_);
   }
   if (writer_) {
-    const int64_t frames = writer_->close();
+    const int64_t frames = writer_->close([] { pause_point("segment-unnamed"); });
     writer_.reset();
     store_.commit(clip_, frames);
   }
@@ -70,6 +72,7 @@ void VideoAssembler::end_clip() {
 
 void VideoAssembler::join(const std::function<void()>& on_step) {
   join_segments(store_.files(), paths_.video, on_step);
+  pause_point("video-joined");
   store_.finish(paths_.video);
 }
 

@@ -6,6 +6,7 @@
 
 #include "latentcast/model/dit/rope.h"
 #include "latentcast/model/sampler/noise.h"
+#include "latentcast/progress/pause_point.h"
 
 namespace latentcast {
 namespace {
@@ -116,6 +117,7 @@ at::Tensor DenoiseStage::run_layers(const BlockItem& item, int64_t timestep, at:
   window.filled = pass.cache_filled;
   for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
     const auto own = static_cast<size_t>(layer - plan_.layers.begin);
+    pause_point("computing");
     x = run_block_layer(layers_->acquire(layer), config_, x, pass, text_.layers[own], condition_.layers[own],
                         window.layers[own]);
   }

@@ -7,6 +7,7 @@
 
 #include "latentcast/error.h"
 #include "latentcast/progress/durable_file.h"
+#include "latentcast/progress/pause_point.h"
 
 namespace latentcast {
 namespace {
@@ -70,6 +71,7 @@ class ConditionWriter::Impl {
     }
     file_.add_number("pose_clips", pose_);
     file_.close();
+    pause_point("conditions-unnamed");
     rename_durably(part_of(path_), path_);
     unfinished_.keep();
   }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "latentcast/error.h"
+#include "latentcast/progress/pause_point.h"
 
 namespace latentcast {
 namespace fs = std::filesystem;
@@ -23,6 +24,7 @@ void write_text_file(const fs::path& file, const std::string& text) {
     descriptor.write_all(text.data(), text.size(), file);
     descriptor.sync(file);
     descriptor.close(file);
+    pause_point("text-unnamed");
     rename_durably(part, file);
   } catch (const OutputError&) {
     std::error_code ignored;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,9 +39,9 @@ class SegmentWriter {
   /// full.
   void write(std::span<const uint8_t> rgb);
 
-  /// Finishes the file, makes it durable (file and folder synced) and gives it its name. Returns the frames
-  /// written; throws InternalError if there were none.
-  int64_t close();
+  /// Finishes the file, makes it durable (file and folder synced) and gives it its name; `before_naming` is
+  /// called in between. Returns the frames written; throws InternalError if there were none.
+  int64_t close(const std::function<void()>& before_naming = {});
 
  private:
   class Impl;

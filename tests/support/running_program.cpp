@@ -44,19 +44,20 @@ RunningProgram::~RunningProgram() {
   }
 }
 
-void RunningProgram::signal(int number) const { kill(pid_, number); }
+void RunningProgram::signal(int number) const {
+  if (pid_ != 0) kill(pid_, number);
+}
 
 ProgramResult RunningProgram::wait(std::chrono::seconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
-  int status = 0;
-  while (waitpid(pid_, &status, WNOHANG) == 0) {
+  while (pid_ != 0 && waitpid(pid_, &status_, WNOHANG) == 0) {
     if (std::chrono::steady_clock::now() > end) {
       return {-1, read_bytes(output_.path() / "out"), read_bytes(output_.path() / "err")};
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   pid_ = 0;
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+  return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_),
           read_bytes(output_.path() / "out"), read_bytes(output_.path() / "err")};
 }
 

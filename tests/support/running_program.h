@@ -19,12 +19,13 @@ class RunningProgram {
   RunningProgram& operator=(const RunningProgram&) = delete;
 
   void signal(int number) const;
-  /// Its result; exit code −1 if it still runs after `limit`.
+  /// Its result, as often as asked; exit code −1 if it still runs after `limit`.
   ProgramResult wait(std::chrono::seconds limit);
 
  private:
   TemporaryFolder output_;
-  pid_t pid_ = 0;  ///< 0 once it has ended
+  pid_t pid_ = 0;   ///< 0 once it has ended
+  int status_ = 0;  ///< then
 };
 
 /// Processes that have this text in their command line.
