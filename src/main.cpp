@@ -11,6 +11,7 @@
 
 #include "latentcast/comm/failure.h"
 #include "latentcast/error.h"
+#include "latentcast/progress/stop_requests.h"
 
 namespace {
 
@@ -19,10 +20,11 @@ using latentcast::ExitCode;
 struct Command {
   std::string_view name, help;
   int (*run)(int, const char* const*, const latentcast::MpiSession&);
+  bool stops_in_order = false;  ///< signals ask it to, and don't end it
 };
 
 constexpr std::array kCommands = {
-    Command{"render", "render a video from a picture, speech and a prompt", latentcast::run_render},
+    Command{"render", "render a video from a picture, speech and a prompt", latentcast::run_render, true},
     Command{"inspect", "what a run's folder or a checkpoint's file holds", latentcast::run_inspect},
     Command{"compare", "PSNR and SSIM of two videos or two runs", latentcast::run_compare},
     Command{"bench", "measure the transformer, the decoder or layouts of ranks with random weights",
@@ -39,6 +41,15 @@ int usage(std::ostream& out, ExitCode code) {
   return static_cast<int>(code);
 }
 
+const Command* find_command(std::string_view name) {
+  for (const Command& command : kCommands) {
+    if (command.name == name) {
+      return &command;
+    }
+  }
+  return nullptr;
+}
+
 int dispatch(int argc, char** argv, const latentcast::MpiSession& mpi) {
   if (argc < 2) {
     return usage(std::cerr, ExitCode::kInput);
@@ -51,10 +62,8 @@ int dispatch(int argc, char** argv, const latentcast::MpiSession& mpi) {
     std::cout << "latentcast " LATENTCAST_VERSION "\n";
     return 0;
   }
-  for (const Command& command : kCommands) {
-    if (command.name == name) {
-      return command.run(argc - 1, argv + 1, mpi);
-    }
+  if (const Command* command = find_command(name)) {
+    return command->run(argc - 1, argv + 1, mpi);
   }
   std::cerr << "latentcast: unknown command '" << name << "'\n\n";
   return usage(std::cerr, ExitCode::kInput);
@@ -91,8 +100,11 @@ int run(int argc, char** argv, const latentcast::MpiSession& mpi) {
   }
 }
 
-/// Before MPI is up, or in its start.
 int run_session(int argc, char** argv) {
+  const Command* command = argc > 1 ? find_command(argv[1]) : nullptr;
+  if (command != nullptr && command->stops_in_order) {
+    latentcast::StopSignals::note_from_now_on();  // before MPI's start and past its end
+  }
   const latentcast::MpiSession mpi(&argc, &argv, say);
   latentcast::set_test_fault(mpi);
   return run(argc, argv, mpi);

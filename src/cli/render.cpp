@@ -121,13 +121,13 @@ int run_render(int argc, const char* const* argv, const MpiSession& mpi) {
   for (const std::string& warning : coordinate(*control, [&] { return validate(args.job); })) {
     log.warning(warning);
   }
+  mpi.activity().set_stop_sign([] { return StopSignals::received() != 0; });
   mpi.watch(std::chrono::seconds(args.job.timeout));
   coordinate(*control, [&] { adopt_earlier_choices(args.job); });
   choose_unset(args.job, time_stamp());
   if (args.job.decode == DecodeMode::kOnline) {
     log.info("Online decoding enabled for VAE");
   }
-  const StopSignals signals;
   PhaseClock clock;
   const RenderResult result = render_with_progress(args.job, mpi, log, clock);
   clock.enter("done");

@@ -179,6 +179,7 @@ class RankRender {
     const auto deadline = std::chrono::seconds(setup_.job.timeout);
     saver_.emplace(setup_, begin_.identity, mpi_.cpu_communicator(deadline));
     make_cuts(mpi_.cpu_communicator(deadline));
+    leave_if_stopped();  // loading the weights may take minutes
     work_.emplace(
         setup_, plan_, conditions_, mpi_, video_ ? &*video_ : nullptr,
         [this](int64_t clip, bool closed) { report(clip, closed); }, trace_);

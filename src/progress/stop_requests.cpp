@@ -57,7 +57,9 @@ std::string gib(int64_t bytes) {
 
 }  // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals() { note_from_now_on(); }
+
+void StopSignals::note_from_now_on() {
   first_signal = 0;
   set_handlers(&note_signal);
 }

@@ -54,6 +54,20 @@ TEST(StopSignals, AreTheSystemsAgainAfterwards) {
   EXPECT_EQ(wait_for(child), 128 + SIGTERM);
 }
 
+/// A signal that comes when everything is over already, as launchers send them.
+struct LateSignal {
+  ~LateSignal() { raise(SIGUSR1); }
+};
+
+TEST(StopSignals, NotedFromNowOnTheyDoNotKillAProcessThatLeaves) {
+  const pid_t child = in_child([] {
+    static const LateSignal late;
+    StopSignals::note_from_now_on();
+    std::exit(75);
+  });
+  EXPECT_EQ(wait_for(child), 75);
+}
+
 TEST(StopRequests, AFileAsksForAStop) {
   const TemporaryFolder folder;
   const StopRequests requests(

@@ -22,7 +22,7 @@ class Slurm : public testing::Test {
   }
 
   static std::vector<std::string> program(const fs::path& run) {
-    std::vector<std::string> command = case_arguments("landscape", run);
+    std::vector<std::string> command = case_arguments("tiny", run);
     command.insert(command.begin(), std::getenv("LATENTCAST_PROGRAM"));
     command.insert(command.end(), {"--threads", "1"});
     return command;

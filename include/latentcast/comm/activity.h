@@ -72,13 +72,15 @@ class RankActivity {
   bool watched() const { return watched_; }
   void set_watched(bool watched) { watched_ = watched; }
 
-  /// This rank was asked to stop (SIGTERM and the like): if a peer is gone there will be no checkpoint, and
-  /// the watchdog ends the run after some seconds of silence instead of --timeout. From any thread.
-  void set_stopping() { stopping_ = true; }
-  bool stopping() const { return stopping_; }
+  /// How to see that this rank was asked to stop (SIGTERM and the like): if a peer is gone there will be no
+  /// checkpoint then, and the watchdog ends the run after some seconds of silence instead of --timeout.
+  /// Asked by the watchdog's thread, since the main one may be waiting for that peer. Set it before watch().
+  void set_stop_sign(std::function<bool()> sign) { stop_sign_ = std::move(sign); }
+  bool stopping() const { return stop_sign_ && stop_sign_(); }
 
  private:
-  std::atomic<bool> watched_ = false, stopping_ = false;
+  std::atomic<bool> watched_ = false;
+  std::function<bool()> stop_sign_;
 };
 
 /// For its life a thread waits for other ranks. `activity` may be null.

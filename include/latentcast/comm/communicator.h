@@ -110,7 +110,7 @@ class MpiSession {
 
   /// From now on, till the session's end, a rank that is silent or makes no progress for `timeout` ends all
   /// ranks within some seconds more: one of the others tells the user who it was. If this rank was asked to
-  /// stop (RankActivity::set_stopping()), ten seconds of silence are enough. Without other ranks does
+  /// stop (RankActivity::set_stop_sign()), ten seconds of silence are enough. Without other ranks does
   /// nothing. At most once.
   void watch(std::chrono::seconds timeout) const;
 

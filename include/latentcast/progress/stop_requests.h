@@ -26,6 +26,9 @@ struct StopRequest {
 class StopSignals {
  public:
   StopSignals();
+  /// The same till the process ends, static objects' destruction included: launchers send signals to ranks
+  /// that are leaving too, and one that dies of it would hide their exit code.
+  static void note_from_now_on();
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
