@@ -56,6 +56,8 @@ while :; do
   runs=$((runs + 1))
   if ((killed < kills)); then
     while [[ -z $(processes "$run") ]] && kill -0 "$child" 2>/dev/null; do sleep 0.05; done
+    # A long speech takes longer to encode than the longest wait: only the first few kills may hit that.
+    while ((killed >= 3)) && [[ ! -e $run/conditions.h5 ]] && kill -0 "$child" 2>/dev/null; do sleep 0.5; done
     sleep "$((RANDOM % longest)).$((RANDOM % 10))"
     mapfile -t all < <(processes "$run")
     if ((${#all[@]} > 0)); then
