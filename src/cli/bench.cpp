@@ -14,11 +14,14 @@ int run_bench(int argc, const char* const* argv, const MpiSession& mpi) {
   if (argc > 1 && std::strcmp(argv[1], "pipeline") == 0) {
     return run_bench_pipeline(argc - 1, argv + 1, mpi);
   }
+  if (argc > 1 && std::strcmp(argv[1], "load") == 0) {
+    return run_bench_load(argc - 1, argv + 1);
+  }
   BenchJob job;
   std::string part;
   CLI::App app("Measures the transformer's step or the decoder with random weights made on the device.");
   app.name("latentcast bench");
-  app.add_option("part", part, "dit, vae, or pipeline (which has options of its own: bench pipeline --help)")
+  app.add_option("part", part, "dit, vae, or one with options of its own: pipeline, load (bench load --help)")
       ->required()
       ->check(CLI::IsMember({"dit", "vae"}));
   add_bench_options(app, job);

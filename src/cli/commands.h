@@ -10,7 +10,8 @@ int run_render(int argc, const char* const* argv, const MpiSession& mpi);
 int run_bench(int argc, const char* const* argv, const MpiSession& mpi);
 int run_compare(int argc, const char* const* argv, const MpiSession& mpi);
 int run_inspect(int argc, const char* const* argv, const MpiSession& mpi);
-/// `bench pipeline`; called by run_bench().
+/// `bench load` and `bench pipeline`; called by run_bench().
+int run_bench_load(int argc, const char* const* argv);
 int run_bench_pipeline(int argc, const char* const* argv, const MpiSession& mpi);
 /// Prints docs/options.md.
 int run_options(int argc, const char* const* argv, const MpiSession& mpi);

@@ -26,8 +26,8 @@ std::string clock_text(double seconds) {
   return text;
 }
 
-std::string bar(const RenderProgress& p) {
-  const auto filled = p.frames == 0 ? 0 : static_cast<int>(p.frames_done * kBarWidth / p.frames);
+std::string bar(double part) {
+  const auto filled = static_cast<int>(part * kBarWidth);
   return "[" + std::string(static_cast<size_t>(filled), '#') +
          std::string(static_cast<size_t>(kBarWidth - filled), '.') + "] ";
 }
@@ -59,6 +59,18 @@ std::string progress_text(const RenderProgress& p) {
   return text;
 }
 
+std::string loading_text(const RenderProgress& p) {
+  const bool large = p.bytes >= 1'000'000'000;
+  const double unit = large ? 1e9 : 1e6;
+  const std::string name = large ? " GB" : " MB";
+  std::string text = format("%.1f", static_cast<double>(p.bytes_done) / unit) +
+                     format("/%.1f", static_cast<double>(p.bytes) / unit) + name + " of weights";
+  if (p.bytes_done > 0 && p.seconds > 0) {
+    text += format("  %.1f", static_cast<double>(p.bytes_done) / p.seconds / unit) + name + "/s";
+  }
+  return text;
+}
+
 ProgressLine::ProgressLine() : terminal_(isatty(STDERR_FILENO) != 0) {}
 
 ProgressLine::~ProgressLine() {
@@ -67,14 +79,36 @@ ProgressLine::~ProgressLine() {
   }
 }
 
-void ProgressLine::show(const RenderProgress& progress) {
-  if (progress.phase != "render") {
-    std::fprintf(stderr, "%s%s\n", drawn_ ? "\n" : "", phase_text(progress.phase).c_str());
+void ProgressLine::draw(double part, const std::string& text) {
+  std::fprintf(stderr, "\r\033[K%s%s", bar(part).c_str(), text.c_str());
+  drawn_ = true;
+}
+
+void ProgressLine::begin_phase(const std::string& phase) {
+  phase_ = phase;
+  if (drawn_) {
+    std::fputc('\n', stderr);
     drawn_ = false;
-  } else if (terminal_) {
-    std::fprintf(stderr, "\r\033[K%s%s", bar(progress).c_str(), progress_text(progress).c_str());
-    drawn_ = true;
-  } else if (progress.clips_done > clips_shown_) {
+  }
+  if (phase != "render") {
+    std::fprintf(stderr, "%s\n", phase_text(phase).c_str());
+  }
+}
+
+void ProgressLine::show(const RenderProgress& progress) {
+  const auto part = [](int64_t done, int64_t all) {
+    return all == 0 ? 0.0 : static_cast<double>(done) / static_cast<double>(all);
+  };
+  if (progress.phase != phase_) {
+    begin_phase(progress.phase);
+  }
+  if (progress.bytes > 0 && terminal_) {
+    draw(part(progress.bytes_done, progress.bytes), loading_text(progress));
+  } else if (progress.bytes > 0 && progress.bytes_done == progress.bytes) {
+    std::fprintf(stderr, "%s\n", loading_text(progress).c_str());
+  } else if (progress.phase == "render" && terminal_) {
+    draw(part(progress.frames_done, progress.frames), progress_text(progress));
+  } else if (progress.phase == "render" && progress.clips_done > clips_shown_) {
     clips_shown_ = progress.clips_done;
     std::fprintf(stderr, "%s\n", progress_text(progress).c_str());
   }

@@ -21,8 +21,14 @@ class ProgressLine {
   bool terminal_;
   bool drawn_ = false;
   int64_t clips_shown_ = 0;
+  std::string phase_;
+
+  void draw(double part, const std::string& text);
+  void begin_phase(const std::string& phase);
 };
 
+/// "12.3/30.4 GB of weights  5.1 GB/s"
+std::string loading_text(const RenderProgress& progress);
 /// A phase of RenderProgress in words.
 std::string phase_text(const std::string& phase);
 /// "clip 3/10  144/480 frames  12.3 frames/s  0:27 left"

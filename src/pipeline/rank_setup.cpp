@@ -44,7 +44,7 @@ RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator&
                                  [&](int gpus) { return device_of_rank(mpi.world(), gpus); });
     activity.begin("opening the checkpoint");
     setup.checkpoint = open_checkpoint(agreed);
-    setup.checkpoint.on_read = [&activity](const std::string& tensor) { activity.part("reading " + tensor); };
+    setup.checkpoint.on_read = [&activity](const std::string& tensor, int64_t) { activity.part("reading " + tensor); };
     activity.begin("reading the inputs");
     setup.inputs = read_inputs(agreed, setup.checkpoint);
     setup.shape = {setup.inputs.latent_rows(), setup.inputs.latent_columns(),

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kept_conditions.h"
+#include "load_progress.h"
 #include "rank_saver.h"
 #include "rank_setup.h"
 #include "rank_work.h"
@@ -180,9 +181,7 @@ class RankRender {
     saver_.emplace(setup_, begin_.identity, mpi_.cpu_communicator(deadline));
     make_cuts(mpi_.cpu_communicator(deadline));
     leave_if_stopped();  // loading the weights may take minutes
-    work_.emplace(
-        setup_, plan_, conditions_, mpi_, video_ ? &*video_ : nullptr,
-        [this](int64_t clip, bool closed) { report(clip, closed); }, trace_);
+    load();
     if (begin_.checkpoint) {
       activity().begin("reading the checkpoint");
       work_->restore(*begin_.checkpoint);
@@ -193,6 +192,25 @@ class RankRender {
     leave_if_stopped();
     start_ = Clock::now();
     return work_->run(*cuts_, *saver_);
+  }
+
+  void load() {
+    LoadProgress loading(progress_, bytes_to_load(setup_));
+    const CheckpointSource::Observer observer = setup_.checkpoint.on_read;
+    if (setup_.is_root()) {
+      setup_.checkpoint.on_read = [&](const std::string& tensor, int64_t bytes) {
+        observer(tensor, bytes);
+        loading.begin(bytes);
+      };
+    }
+    work_.emplace(
+        setup_, plan_, conditions_, mpi_, video_ ? &*video_ : nullptr,
+        [this](int64_t clip, bool closed) { report(clip, closed); }, trace_);
+    setup_.checkpoint.on_read = observer;
+    if (setup_.is_root()) {
+      synchronize(setup_.device);
+      loading.finish();
+    }
   }
 
   void make_cuts(std::unique_ptr<Communicator> links) {

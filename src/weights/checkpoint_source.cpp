@@ -6,6 +6,7 @@
 
 #include "weights/tensor_bytes.h"
 #include "weights/tensor_layout.h"
+#include "weights/upload.h"
 #include <ATen/ATen.h>
 
 #include "latentcast/error.h"
@@ -38,7 +39,11 @@ std::string listed(const std::vector<std::string>& names) {
 
 CheckpointSource::CheckpointSource(std::shared_ptr<const TensorArchive> archive, at::ScalarType dtype,
                                    at::Device device, std::string prefix)
-    : archive_(std::move(archive)), dtype_(dtype), device_(device), prefix_(std::move(prefix)) {}
+    : archive_(std::move(archive)),
+      dtype_(dtype),
+      device_(device),
+      prefix_(std::move(prefix)),
+      upload_(std::make_shared<Upload>(device)) {}
 
 bool CheckpointSource::has(const std::string& name) const {
   return archive_->find(prefix_ + name) != nullptr;
@@ -67,9 +72,11 @@ const TensorView& CheckpointSource::view(const std::string& full_name) const {
   return *found;
 }
 
-const TensorView& CheckpointSource::use(const std::string& full_name, at::IntArrayRef shape) {
-  if (observer_) observer_(full_name);
+/// So many of its elements are read.
+const TensorView& CheckpointSource::use(const std::string& full_name, at::IntArrayRef shape,
+                                        int64_t elements) {
   const TensorView& found = view(full_name);
+  if (observer_) observer_(full_name, elements * static_cast<int64_t>(dtype_size(found.dtype)));
   if (shape != at::IntArrayRef(found.shape)) {
     throw InputError("tensor " + quote_name(full_name) + " in '" + found.file + "' has shape " +
                      shape_text(found.shape) + ", the model needs " + shape_text(shape) +
@@ -88,11 +95,11 @@ std::optional<std::string> CheckpointSource::lora_target(const std::string& full
 
 at::Tensor CheckpointSource::take_as(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
   const std::string full_name = prefix_ + name;
-  const TensorView& found = use(full_name, shape);
+  const TensorView& found = use(full_name, shape, c10::multiply_integers(shape));
   const auto target = lora_target(full_name);
-  if (!target) return load_tensor(found, full_name, dtype, device_, archive_);
+  if (!target) return load_tensor(found, full_name, dtype, device_, archive_, *upload_);
   at::Tensor changed = lora_->delta(*target, shape, device_);
-  changed.add_(load_tensor(found, full_name, at::kFloat, device_, archive_));
+  changed.add_(load_tensor(found, full_name, at::kFloat, device_, archive_, *upload_));
   archive_->release(found.bytes);
   return changed.to(dtype);
 }
@@ -100,13 +107,13 @@ at::Tensor CheckpointSource::take_as(const std::string& name, at::IntArrayRef sh
 void CheckpointSource::copy_range(const std::string& name, at::IntArrayRef shape, int64_t first,
                                   const at::Tensor& to) {
   const std::string full_name = prefix_ + name;
-  const TensorView& found = use(full_name, shape);
+  const TensorView& found = use(full_name, shape, to.numel());
   const int64_t last = first + to.numel();
   if (first < 0 || last > c10::multiply_integers(shape)) {
     throw InternalError("a range beyond the end of tensor " + quote_name(full_name) + " was asked for");
   }
   const auto target = lora_target(full_name);
-  if (!target) return copy_elements(found, full_name, first, to, *archive_);
+  if (!target) return copy_elements(found, full_name, first, to, *archive_, *upload_);
   const int64_t block_size = LoraAdapter::kBlockRows * c10::size_from_dim_(1, shape);
   for (int64_t begin = first, end = 0; begin < last; begin = end) {
     const int64_t block = begin / block_size, blocks_begin = block * block_size;
@@ -116,7 +123,7 @@ void CheckpointSource::copy_range(const std::string& name, at::IntArrayRef shape
                                    .flatten()
                                    .narrow(0, begin - blocks_begin, end - begin);
     const at::Tensor base = at::empty({end - begin}, changed.options());
-    copy_elements(found, full_name, begin, base, *archive_);
+    copy_elements(found, full_name, begin, base, *archive_, *upload_);
     to.narrow(0, begin - first, end - begin).copy_(changed.add_(base));
   }
 }

@@ -46,7 +46,8 @@ double scalar(const TensorView& view, const std::string& name,
     std::copy(view.bytes.begin(), view.bytes.end(), static_cast<std::byte*>(value.data_ptr()));
     return value.item<double>();
   }
-  return load_tensor(view, name, at::kFloat, at::kCPU, owner).item<double>();
+  Upload unused(at::kCPU);
+  return load_tensor(view, name, at::kFloat, at::kCPU, owner, unused).item<double>();
 }
 
 }  // namespace
@@ -146,8 +147,9 @@ at::Tensor LoraAdapter::delta_rows(const std::string& target, at::IntArrayRef sh
   if (device.is_meta()) return rows;
   const auto rank = static_cast<double>(pair.a->shape[0]);
   const double scale = pair.alpha.value_or(rank / 2) / rank;
-  const at::Tensor a = load_tensor(*pair.a, target + ".lora_A", at::kFloat, device, archive_);
-  const at::Tensor b = load_tensor(*pair.b, target + ".lora_B", at::kFloat, device, archive_);
+  Upload upload(device);  // its pinned memory comes from LibTorch's cache
+  const at::Tensor a = load_tensor(*pair.a, target + ".lora_A", at::kFloat, device, archive_, upload);
+  const at::Tensor b = load_tensor(*pair.b, target + ".lora_B", at::kFloat, device, archive_, upload);
   for (int64_t row = begin; row < end; row += kBlockRows) {
     const int64_t count = std::min(kBlockRows, end - row);
     // Not multiplied into its place: the product has the same address modulo alignment wherever the rows go.

@@ -18,7 +18,7 @@ namespace {
 constexpr uintptr_t kAlignment = 64;
 
 /// Elements that are copied between two releases of pages.
-constexpr int64_t kPiece = int64_t{4} << 20;
+constexpr int64_t kPiece = Upload::kPieceBytes / 4;
 
 /// Has the system read mapped bytes in large pieces, instead of page by page as it is touched.
 void read_ahead(std::span<const std::byte> bytes) {
@@ -28,7 +28,7 @@ void read_ahead(std::span<const std::byte> bytes) {
   if (!bytes.empty()) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
 }
 
-/// The bytes in their own type; on a CPU, and valid as long as `view`.
+/// The tensor in its own type; on a CPU, and valid as long as `view`.
 at::Tensor stored(const TensorView& view, at::ScalarType type) {
   const bool aligned = reinterpret_cast<uintptr_t>(view.bytes.data()) % dtype_size(view.dtype) == 0;
   if (aligned && !view.bytes.empty()) {
@@ -38,6 +38,13 @@ at::Tensor stored(const TensorView& view, at::ScalarType type) {
   at::Tensor copy = at::empty(view.shape, at::TensorOptions().dtype(type));
   if (!view.bytes.empty()) std::memcpy(copy.data_ptr(), view.bytes.data(), view.bytes.size());
   return copy;
+}
+
+/// The tensor in its own type on a GPU.
+at::Tensor uploaded(const TensorView& view, at::ScalarType type, at::Device device, Upload& upload) {
+  at::Tensor tensor = at::empty(view.shape, at::TensorOptions().dtype(type).device(device));
+  upload.copy(view.bytes, tensor.flatten().view(at::kByte));
+  return tensor;
 }
 
 }  // namespace
@@ -58,7 +65,7 @@ at::ScalarType weight_type(const TensorView& view, const std::string& name) {
 }
 
 at::Tensor load_tensor(const TensorView& view, const std::string& name, at::ScalarType dtype,
-                       at::Device device, const std::shared_ptr<const TensorArchive>& owner) {
+                       at::Device device, const std::shared_ptr<const TensorArchive>& owner, Upload& upload) {
   const at::ScalarType type = weight_type(view, name);
   if (device.is_meta()) return at::empty(view.shape, at::TensorOptions().dtype(dtype).device(device));
   read_ahead(view.bytes);
@@ -68,15 +75,14 @@ at::Tensor load_tensor(const TensorView& view, const std::string& name, at::Scal
         const_cast<std::byte*>(view.bytes.data()), view.shape, [owner](void*) {},
         at::TensorOptions().dtype(type));
   }
-  at::Tensor copy =
-      stored(view, type)
-          .to(at::TensorOptions().dtype(dtype).device(device), /*non_blocking=*/false, /*copy=*/true);
+  at::Tensor copy = device.is_cpu() ? stored(view, type).to(dtype, /*non_blocking=*/false, /*copy=*/true)
+                                    : uploaded(view, type, device, upload).to(dtype);
   owner->release(view.bytes);
   return copy;
 }
 
 void copy_elements(const TensorView& view, const std::string& name, int64_t first, const at::Tensor& to,
-                   const TensorArchive& owner) {
+                   const TensorArchive& owner, Upload& upload) {
   const at::ScalarType type = weight_type(view, name);
   const auto size = static_cast<int64_t>(dtype_size(view.dtype));
   const auto bytes_of = [&](int64_t begin, int64_t count) {
@@ -86,7 +92,8 @@ void copy_elements(const TensorView& view, const std::string& name, int64_t firs
   for (int64_t done = 0; done < to.numel(); done += kPiece) {
     const int64_t count = std::min(kPiece, to.numel() - done);
     const TensorView piece{view.dtype, {count}, bytes_of(first + done, count), view.file};
-    to.narrow(0, done, count).copy_(stored(piece, type));
+    to.narrow(0, done, count)
+        .copy_(to.is_cpu() ? stored(piece, type) : uploaded(piece, type, to.device(), upload));
     owner.release(piece.bytes);
   }
 }

@@ -1,6 +1,9 @@
 """Makes a checkpoint with random weights in the public file layout, or checks an existing one.
 
-    python tools/make_checkpoint make RECIPE.json FOLDER     writes a checkpoint; the same recipe gives the same weights
+    python tools/make_checkpoint make RECIPE.json FOLDER [DEVICE]
+                                                             writes a checkpoint; the same recipe gives the same weights
+                                                             (on a GPU, DEVICE cuda, others, and large ones in seconds);
+                                                             a tokenizer that is there already is kept
     python tools/make_checkpoint check FOLDER ...            compares the names and shapes of all tensors and the
                                                              tokenizer of existing checkpoints with what `make` would
                                                              write at their dimensions
@@ -9,6 +12,7 @@ A recipe has the dimensions (dims.py), a seed, the type of the weights (float32 
 """
 
 import json
+import math
 import os
 import sys
 
@@ -22,7 +26,7 @@ import tokenizer
 import weights
 
 
-def make(recipe_file, folder):
+def make(recipe_file, folder, device="cpu"):
     with open(recipe_file, encoding="utf-8") as f:
         recipe = json.load(f)
     dims = dimensions.from_recipe(recipe)
@@ -34,13 +38,14 @@ def make(recipe_file, folder):
 
     words = recipe["tokenizer"]
     model = os.path.join(text_folder, "spiece.model")
-    tokenizer.train(model, words["corpus"], words["pieces"], words["normalization"])
+    if not os.path.exists(model):
+        tokenizer.train(model, words["corpus"], words["pieces"], words["normalization"])
     words_json = tokenizer.to_json(model)
     files.write_json(os.path.join(text_folder, "tokenizer.json"), words_json, indent=None)
     files.write_json(os.path.join(text_folder, "tokenizer_config.json"), configs.tokenizer())
     dims.text.vocab = max(dims.text.vocab, len(words_json["model"]["vocab"]))
 
-    tensors = {name: weights.make(name, spec(dims), recipe["seed"], dtype)
+    tensors = {name: weights.Drawn(name, spec(dims), recipe["seed"], dtype, device)
                for name, spec in shapes.COMPONENTS.items()}
     files.write_dit(folder, tensors["dit"])
     files.write_json(os.path.join(folder, "config.json"), configs.dit(dims))
@@ -50,7 +55,7 @@ def make(recipe_file, folder):
     files.write_safetensors(os.path.join(audio_folder, "model.safetensors"), tensors["audio"])
     files.write_json(os.path.join(audio_folder, "config.json"), configs.audio(dims, recipe["dtype"]))
     files.write_json(os.path.join(audio_folder, "preprocessor_config.json"), configs.audio_input())
-    count = sum(t.numel() for part in tensors.values() for t in part.values())
+    count = sum(math.prod(shape) for part in tensors.values() for shape in part.shapes.values())
     print(f"{folder}: {count:,} parameters in {recipe['dtype']}, {len(words_json['model']['vocab'])} tokens")
 
 
@@ -91,7 +96,7 @@ def check(folders):
 
 
 def main(arguments):
-    if len(arguments) == 3 and arguments[0] == "make":
+    if len(arguments) in (3, 4) and arguments[0] == "make":
         return make(*arguments[1:])
     if len(arguments) > 1 and arguments[0] == "check":
         return check(arguments[1:])

@@ -3,6 +3,7 @@
 import collections
 import glob
 import json
+import math
 import os
 import struct
 
@@ -24,19 +25,24 @@ def write_json(path, value, indent=1):
         f.write("\n")
 
 
-def write_safetensors(path, tensors):
+def _bytes(drawn, name):
+    return math.prod(drawn.shapes[name]) * drawn.dtype.itemsize
+
+
+def write_safetensors(path, drawn, names=None):
+    """All of `drawn` (weights.Drawn), or the named ones; in memory is one tensor at a time."""
+    names = sorted(drawn if names is None else names)
     header, at = {"__metadata__": {"format": "pt"}}, 0
-    for name in sorted(tensors):
-        t = tensors[name]
-        size = t.numel() * t.element_size()
-        header[name] = {"dtype": _DTYPES[t.dtype], "shape": list(t.shape), "data_offsets": [at, at + size]}
-        at += size
+    for name in names:
+        end = at + _bytes(drawn, name)
+        header[name] = {"dtype": _DTYPES[drawn.dtype], "shape": list(drawn.shapes[name]), "data_offsets": [at, end]}
+        at = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as f:
         f.write(struct.pack("<Q", len(text)) + text)
-        for name in sorted(tensors):
-            f.write(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+        for name in names:
+            f.write(drawn[name].contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def read_safetensors_shapes(path):
@@ -46,17 +52,17 @@ def read_safetensors_shapes(path):
     return {name: tuple(entry["shape"]) for name, entry in header.items()}
 
 
-def write_dit(folder, tensors, parts=2):
+def write_dit(folder, drawn, parts=2):
     """The transformer in `parts` files with an index, as the public checkpoint has it."""
-    names = sorted(tensors)
+    names = sorted(drawn)
     per_part = -(-len(names) // parts)
     weight_map, total = {}, 0
     for i in range(parts):
         file = f"{DIT_STEM}-{i + 1:05d}-of-{parts:05d}.safetensors"
-        part = {n: tensors[n] for n in names[i * per_part:(i + 1) * per_part]}
-        write_safetensors(os.path.join(folder, file), part)
+        part = names[i * per_part:(i + 1) * per_part]
+        write_safetensors(os.path.join(folder, file), drawn, part)
         weight_map.update({n: file for n in part})
-        total += sum(t.numel() * t.element_size() for t in part.values())
+        total += sum(_bytes(drawn, n) for n in part)
     write_json(os.path.join(folder, DIT_STEM + ".safetensors.index.json"),
                {"metadata": {"total_size": total}, "weight_map": weight_map})
 

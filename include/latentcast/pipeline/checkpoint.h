@@ -19,8 +19,7 @@ struct Checkpoint {
   std::shared_ptr<const TensorArchive> dit, vae, text, audio;
   std::shared_ptr<const LoraAdapter> lora;  ///< null if none is asked for
   std::filesystem::path tokenizer;
-  std::function<void(const std::string& tensor)>
-      on_read;  ///< see CheckpointSource::set_observer(); may be empty
+  CheckpointSource::Observer on_read;  ///< may be empty
 
   CheckpointSource dit_source(const ComputeDevice& device) const;
   CheckpointSource vae_source(const ComputeDevice& device) const;

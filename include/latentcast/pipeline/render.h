@@ -17,8 +17,9 @@ struct RenderProgress {
   std::string phase;  ///< "conditions", "weights", "render", "join"
   int64_t clips_done = 0, clips = 0;
   int64_t frames_done = 0, frames = 0;
-  int64_t frames_before = 0;  ///< done by an earlier run
-  double seconds = 0;  ///< since this run's first block was begun
+  int64_t frames_before = 0;          ///< done by an earlier run
+  double seconds = 0;                 ///< since this run's first block, or the reading of weights, was begun
+  int64_t bytes_done = 0, bytes = 0;  ///< of this rank's weights, while they are read
 };
 using ProgressSink = std::function<void(const RenderProgress&)>;
 /// Lines for the user about the run as a whole, such as the layout.

@@ -16,6 +16,8 @@
 
 namespace latentcast {
 
+class Upload;
+
 /// Weights of a checkpoint, on a device and in a dtype. One thread at a time.
 /// Tensors must not be written to: on a CPU, where dtype and alignment (64 bytes) allow, they are the mapped
 /// file itself (and keep it mapped).
@@ -40,10 +42,10 @@ class CheckpointSource : public RangeSource {
   /// From now on `take("X.weight")` gives X.weight with its change, computed in float32 and rounded once.
   void set_lora(std::shared_ptr<const LoraAdapter> lora);
 
-  /// Called with a tensor's full name whenever one, or a part of one, is about to be read.
-  void set_observer(std::function<void(const std::string& name)> observer) {
-    observer_ = std::move(observer);
-  }
+  /// Called with a tensor's full name and the bytes in the file whenever one, or a part of one, is about to
+  /// be read.
+  using Observer = std::function<void(const std::string& name, int64_t bytes)>;
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
 
   /// Call when the network is built. Throws InputError if the file has tensors that were never taken and
   /// aren't allowed (names as in the file, prefix included; a trailing * stands for anything), or if a LoRA
@@ -54,7 +56,7 @@ class CheckpointSource : public RangeSource {
  private:
   at::Tensor take_as(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype);
   const TensorView& view(const std::string& full_name) const;
-  const TensorView& use(const std::string& full_name, at::IntArrayRef shape);
+  const TensorView& use(const std::string& full_name, at::IntArrayRef shape, int64_t elements);
   std::optional<std::string> lora_target(const std::string& full_name) const;
 
   std::shared_ptr<const TensorArchive> archive_;
@@ -62,7 +64,8 @@ class CheckpointSource : public RangeSource {
   at::Device device_;
   std::string prefix_;
   std::shared_ptr<const LoraAdapter> lora_;
-  std::function<void(const std::string&)> observer_;
+  std::shared_ptr<Upload> upload_;
+  Observer observer_;
   std::set<std::string> used_;
   std::set<std::string> lora_used_;
 };
