@@ -1,28 +1,20 @@
-#include <filesystem>
+#include <string>
 #include <utility>
 
 #include "nccl_library.h"
 #include <ATen/core/Tensor.h>
 #include <dlfcn.h>
 
+#include "latentcast/beside_program.h"
 #include "latentcast/comm/communicator.h"
 #include "latentcast/error.h"
 
 namespace latentcast {
 namespace {
 
-namespace fs = std::filesystem;
-
-/// Beside the program if it is there, else where the system looks for libraries.
-std::string library_path() {
-  std::error_code error;
-  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path() / kCudaLibrary;
-  return !error && fs::exists(beside, error) ? beside.string() : kCudaLibrary;
-}
-
 MakeNcclCommunicator load_library() {
   // Never closed: CUDA and NCCL keep threads and callbacks in it.
-  void* library = dlopen(library_path().c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* library = dlopen(beside_program(kCudaLibrary).c_str(), RTLD_NOW | RTLD_LOCAL);
   void* entry = library == nullptr ? nullptr : dlsym(library, kMakeNcclCommunicator);
   if (entry == nullptr) {
     const char* reason = dlerror();

@@ -9,6 +9,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
+#include "latentcast/beside_program.h"
 #include "latentcast/error.h"
 
 namespace latentcast {
@@ -22,6 +23,31 @@ void load_cuda_half() {
                         (reason ? reason : "no reason given") +
                         "; install the CUDA build of PyTorch 2.11 or use --device cpu");
   }
+}
+
+constexpr const char* kKernels = "liblatentcast_cuda_kernels.so";
+
+/// Registers our kernels with LibTorch.
+void load_cuda_kernels() {
+  // Never closed, for the same reason.
+  if (dlopen(beside_program(kKernels).c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
+    const char* reason = dlerror();
+    throw InternalError(
+        std::string("this build computes on CPUs only, its CUDA kernels can't be loaded: ") +
+        (reason ? reason : "no reason given") +
+        "; build again where nvcc of CUDA 13 is found (on PATH or in /usr/local/cuda), or use "
+        "--device cpu");
+  }
+}
+
+/// What the attention caches take, which LibTorch's allocator doesn't count.
+int64_t mapped_bytes() {
+  static const auto bytes = [] {
+    void* const library = dlopen(beside_program(kKernels).c_str(), RTLD_NOW | RTLD_NOLOAD);
+    return reinterpret_cast<int64_t (*)()>(library == nullptr ? nullptr
+                                                              : dlsym(library, "latentcast_mapped_bytes"));
+  }();
+  return bytes == nullptr ? 0 : bytes();
 }
 
 void prefer_exact_and_fast() {
@@ -63,6 +89,7 @@ ComputeDevice select_device(const std::string& device, const std::string& dtype,
     chosen.name = "CPU, " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
   } else {
     load_cuda_half();
+    load_cuda_kernels();
     prefer_exact_and_fast();
     const int index = choose(static_cast<int>(gpus.size()));
     chosen.device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
@@ -90,7 +117,8 @@ int64_t peak_device_bytes(const ComputeDevice& device) {
     return 0;
   }
   const auto stats = allocator_of(device)->getDeviceStats(device.device.index());
-  return stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
+  return stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak +
+         mapped_bytes();
 }
 
 void reset_peak_device_bytes(const ComputeDevice& device) {

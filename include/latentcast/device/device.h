@@ -21,12 +21,14 @@ struct ComputeDevice {
 using GpuChoice = std::function<int(int visible_gpus)>;
 
 /// device: "auto" (a GPU if there is one), "cpu" or "cuda"; dtype: "auto" (bf16 on a GPU, float32 on a CPU),
-/// "float32" or "bf16". Loads CUDA's half of LibTorch if a GPU is wanted: a program on a CPU starts without
-/// it. Makes the GPU the calling thread's current one and sets its number of threads, which every thread that
-/// computes must do for itself (set_compute_threads()). Throws InputError if a GPU is asked for and there is
-/// none.
-ComputeDevice select_device(const std::string& device, const std::string& dtype, int threads,
-                            const GpuChoice& choose = [](int) { return 0; });
+/// "float32" or "bf16". Loads CUDA's half of LibTorch and our own kernels if a GPU is wanted: a program on a
+/// CPU starts without them. Makes the GPU the calling thread's current one and sets its number of threads,
+/// which every thread that computes must do for itself (set_compute_threads()). Throws InputError if a GPU is
+/// asked for and there is none, InternalError if there is one and the program was built without kernels for
+/// it.
+ComputeDevice select_device(
+    const std::string& device, const std::string& dtype, int threads,
+    const GpuChoice& choose = [](int) { return 0; });
 
 /// For every thread that computes on a CPU: results depend on the number of threads, and the setting is the
 /// thread's.
@@ -35,7 +37,8 @@ void set_compute_threads(int threads);
 /// Waits until the device has done what it was given. Nothing to do on a CPU.
 void synchronize(const ComputeDevice& device);
 
-/// Most bytes that tensors took on the device since the last reset; 0 on a CPU.
+/// Most bytes that tensors took on the device since the last reset, counting attention caches as they are
+/// now; 0 on a CPU.
 int64_t peak_device_bytes(const ComputeDevice& device);
 void reset_peak_device_bytes(const ComputeDevice& device);
 

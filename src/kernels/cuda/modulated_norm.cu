@@ -1,0 +1,30 @@
+#include "row.cuh"
+#include "row_kernels.h"
+
+namespace latentcast::cuda {
+namespace {
+
+template <typename T, int kVectors>
+__global__ void __launch_bounds__(kThreads) modulated_norm_kernel(ModulatedNorm args) {
+  const int dim = static_cast<int>(args.dim);
+  const int64_t row = blockIdx.x, group = row / (args.out_rows / args.groups);
+  Row<kVectors> values;
+  values.load(static_cast<const T*>(args.x.data) + row % args.rows * args.x.stride, dim);
+  values.normalize(dim, args.eps);
+  values.modulate(args.shift + group * args.modulation_stride, args.scale + group * args.modulation_stride,
+                  dim);
+  values.store(static_cast<T*>(args.out) + row * args.dim, dim);
+}
+
+}  // namespace
+
+cudaError_t modulated_norm(const ModulatedNorm& args, cudaStream_t stream) {
+  for_type(args.bf16, [&]<typename T>(const T*) {
+    for_row_length(args.dim, [&]<int kVectors>() {
+      modulated_norm_kernel<T, kVectors><<<static_cast<unsigned>(args.out_rows), kThreads, 0, stream>>>(args);
+    });
+  });
+  return cudaGetLastError();
+}
+
+}  // namespace latentcast::cuda

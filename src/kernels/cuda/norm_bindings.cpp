@@ -1,0 +1,188 @@
+// CUDA's kernels of the operations of src/kernels, registered with LibTorch when this library is loaded.
+#include "check.h"
+#include <ATen/ATen.h>
+#include <torch/library.h>
+
+namespace latentcast::cuda {
+namespace {
+
+at::Tensor modulated_norm_cuda(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
+                               double eps, int64_t copies) {
+  constexpr const char* kName = "modulated_norm";
+  const int64_t rows = copies * x.size(0), groups = shift.size(0);
+  TORCH_CHECK(groups > 0 && rows % groups == 0, kName, ": ", rows, " rows can't be divided among ", groups,
+              " groups");
+  TORCH_CHECK(
+      shift.sizes() == scale.sizes() && shift.strides() == scale.strides() && shift.stride(0) % 4 == 0, kName,
+      ": shift and scale differ in their layout");
+  at::Tensor out = at::empty({rows, x.size(1)}, x.options());
+  C10_CUDA_CHECK(modulated_norm(
+      {is_bf16(x), x.size(0), rows, groups, x.size(1), rows_of(x, kName), floats_of(shift, kName),
+       floats_of(scale, kName), shift.stride(0), static_cast<float>(eps), out.mutable_data_ptr()},
+      current_stream()));
+  return out;
+}
+
+void check_weight(const at::Tensor& weight, const at::Tensor& rows, const char* name) {
+  TORCH_CHECK(weight.scalar_type() == rows.scalar_type() && weight.is_contiguous() &&
+                  weight.numel() == rows.size(-1) &&
+                  reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % 16 == 0,
+              name, ": weights and biases must be of the rows' type and length");
+}
+
+/// [rows, head_dim / 2] of complex64, as floats.
+const float* rope_of(const at::Tensor& rope, int64_t rows, int64_t head_dim, const char* name) {
+  TORCH_CHECK(rope.scalar_type() == at::kComplexFloat && rope.is_contiguous() && rope.size(0) == rows &&
+                  rope.size(-1) == head_dim / 2,
+              name, ": the table has ", rope.sizes(), " for ", rows, " rows of heads of ", head_dim);
+  TORCH_CHECK(head_dim % 8 == 0, name, ": heads must be a multiple of 8 wide, these are ", head_dim);
+  return static_cast<const float*>(rope.const_data_ptr());
+}
+
+/// [rows, heads, head_dim], rows in one piece, as [rows, dim].
+at::Tensor flat(const at::Tensor& x) { return x.view({x.size(0), x.size(1) * x.size(2)}); }
+
+at::Tensor rms_norm_cuda(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  constexpr const char* kName = "rms_norm";
+  const at::Tensor rows = x.dim() == 2 ? x : x.contiguous().view({-1, x.size(-1)});
+  check_weight(weight, rows, kName);
+  at::Tensor out = at::empty(x.sizes(), x.options());
+  RotatedNorm args{};
+  args.bf16 = is_bf16(x);
+  args.rows = rows.size(0);
+  args.dim = args.head_dim = rows.size(1);
+  args.parts = 1;
+  args.x[0] = rows_of(rows, kName);
+  args.weight[0] = weight.const_data_ptr();
+  args.eps = static_cast<float>(eps);
+  args.out[0] = out.mutable_data_ptr();
+  args.out_stride[0] = rows.size(1);
+  C10_CUDA_CHECK(rotated_norm(args, current_stream()));
+  return out;
+}
+
+void rotate_query_key_cuda(const at::Tensor& query, const at::Tensor& key, const at::Tensor& query_weight,
+                           const at::Tensor& key_weight, const at::Tensor& rope, double eps,
+                           const at::Tensor& query_out, const at::Tensor& key_out) {
+  constexpr const char* kName = "rotate_query_key";
+  check_weight(query_weight, query, kName);
+  check_weight(key_weight, key, kName);
+  TORCH_CHECK(query.sizes() == key.sizes() && query_out.sizes() == key_out.sizes(), kName,
+              ": queries and keys differ in shape");
+  const at::Tensor outs[2] = {flat(query_out), flat(key_out)};
+  RotatedNorm args{};
+  args.bf16 = is_bf16(query);
+  args.rows = query.size(0);
+  args.dim = query.size(1);
+  args.head_dim = query_out.size(2);
+  args.parts = 2;
+  args.x[0] = rows_of(query, kName);
+  args.x[1] = rows_of(key, kName);
+  args.weight[0] = query_weight.const_data_ptr();
+  args.weight[1] = key_weight.const_data_ptr();
+  args.rope = rope_of(rope, args.rows, args.head_dim, kName);
+  args.eps = static_cast<float>(eps);
+  for (int i = 0; i < 2; ++i) {
+    TORCH_CHECK(outs[i].sizes() == query.sizes() && outs[i].scalar_type() == query.scalar_type(), kName,
+                ": results of another shape or type than the rows");
+    args.out_stride[i] = rows_of(outs[i], kName).stride;
+    args.out[i] = outs[i].mutable_data_ptr();
+  }
+  C10_CUDA_CHECK(rotated_norm(args, current_stream()));
+}
+
+void rotate_rows_cuda(const at::Tensor& x, const at::Tensor& rope, const at::Tensor& out) {
+  constexpr const char* kName = "rotate_rows";
+  const at::Tensor from = flat(x), to = flat(out);
+  TORCH_CHECK(x.sizes() == out.sizes() && x.scalar_type() == out.scalar_type(), kName,
+              ": result of another shape or type than the rows");
+  RotatedNorm args{};
+  args.bf16 = is_bf16(x);
+  args.rows = x.size(0);
+  args.dim = from.size(1);
+  args.head_dim = x.size(2);
+  args.parts = 1;
+  args.x[0] = rows_of(from, kName);
+  args.rope = rope_of(rope, args.rows, args.head_dim, kName);
+  args.out[0] = to.mutable_data_ptr();
+  args.out_stride[0] = rows_of(to, kName).stride;
+  C10_CUDA_CHECK(rotated_norm(args, current_stream()));
+}
+
+/// What all three forms of a residual sum have.
+Residual residual_args(Residual::Kind kind, const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
+                       const at::Tensor& out, const char* name) {
+  TORCH_CHECK(y.sizes() == x.sizes() && y.scalar_type() == x.scalar_type(), name,
+              ": terms differ in shape or type");
+  TORCH_CHECK(gate.numel() == x.size(1), name, ": a gate of another length than the rows");
+  Residual args{};
+  args.kind = kind;
+  args.bf16 = is_bf16(x);
+  args.rows = x.size(0);
+  args.dim = x.size(1);
+  args.x = rows_of(x, name);
+  args.y = rows_of(y, name);
+  args.gate = floats_of(gate, name);
+  args.out = out.mutable_data_ptr();
+  return args;
+}
+
+Rows term_of(const at::Tensor& term, const at::Tensor& x, const char* name) {
+  TORCH_CHECK(term.sizes() == x.sizes() && term.scalar_type() == x.scalar_type(), name,
+              ": terms differ in shape or type");
+  return rows_of(term, name);
+}
+
+at::Tensor gated_residual_norm_cuda(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
+                                    const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  constexpr const char* kName = "gated_residual_norm";
+  check_weight(weight, x, kName);
+  check_weight(bias, x, kName);
+  at::Tensor out = at::empty(x.sizes(), x.options());
+  Residual args = residual_args(Residual::kAffineNorm, x, y, gate, out, kName);
+  args.weight = weight.const_data_ptr();
+  args.bias = bias.const_data_ptr();
+  args.eps = static_cast<float>(eps);
+  C10_CUDA_CHECK(residual(args, current_stream()));
+  return out;
+}
+
+at::Tensor residual_modulated_norm_cuda(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
+                                        const at::Tensor& c, const at::Tensor& shift, const at::Tensor& scale,
+                                        double eps) {
+  constexpr const char* kName = "residual_modulated_norm";
+  at::Tensor out = at::empty(x.sizes(), x.options());
+  Residual args = residual_args(Residual::kModulatedNorm, x, y, gate, out, kName);
+  args.c = term_of(c, x, kName);
+  args.shift = floats_of(shift, kName);
+  args.scale = floats_of(scale, kName);
+  args.eps = static_cast<float>(eps);
+  C10_CUDA_CHECK(residual(args, current_stream()));
+  return out;
+}
+
+at::Tensor gated_residuals_cuda(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
+                                const at::Tensor& c, const at::Tensor& f, const at::Tensor& last_gate) {
+  constexpr const char* kName = "gated_residuals";
+  at::Tensor out = at::empty(x.sizes(), x.options());
+  Residual args = residual_args(Residual::kSum, x, y, gate, out, kName);
+  args.c = term_of(c, x, kName);
+  args.f = term_of(f, x, kName);
+  args.last_gate = floats_of(last_gate, kName);
+  C10_CUDA_CHECK(residual(args, current_stream()));
+  return out;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(latentcast, CUDA, library) {
+  library.impl("modulated_norm", &modulated_norm_cuda);
+  library.impl("rms_norm", &rms_norm_cuda);
+  library.impl("rotate_query_key", &rotate_query_key_cuda);
+  library.impl("rotate_rows", &rotate_rows_cuda);
+  library.impl("gated_residual_norm", &gated_residual_norm_cuda);
+  library.impl("residual_modulated_norm", &residual_modulated_norm_cuda);
+  library.impl("gated_residuals", &gated_residuals_cuda);
+}
+
+}  // namespace latentcast::cuda

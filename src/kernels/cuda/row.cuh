@@ -1,0 +1,236 @@
+// Rows of up to 8192 numbers, each held in the registers of one block of threads.
+#pragma once
+
+#include <cstdint>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+namespace latentcast::cuda {
+
+constexpr int kThreads = 128;
+constexpr int kWidth = 8;  // numbers that a thread moves at once
+constexpr int kWarps = kThreads / 32;
+
+/// 8 numbers, 16 bytes of bf16 or 32 of float32.
+template <typename T>
+__device__ inline void load8(const T* from, float (&to)[kWidth]);
+
+template <>
+__device__ inline void load8<__nv_bfloat16>(const __nv_bfloat16* from, float (&to)[kWidth]) {
+  const uint4 raw = *reinterpret_cast<const uint4*>(from);
+  const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    to[2 * i] = __uint_as_float(words[i] << 16);
+    to[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+  }
+}
+
+template <>
+__device__ inline void load8<float>(const float* from, float (&to)[kWidth]) {
+  const float4 low = reinterpret_cast<const float4*>(from)[0],
+               high = reinterpret_cast<const float4*>(from)[1];
+  to[0] = low.x, to[1] = low.y, to[2] = low.z, to[3] = low.w;
+  to[4] = high.x, to[5] = high.y, to[6] = high.z, to[7] = high.w;
+}
+
+template <typename T>
+__device__ inline void store8(T* to, const float (&from)[kWidth]);
+
+template <>
+__device__ inline void store8<__nv_bfloat16>(__nv_bfloat16* to, const float (&from)[kWidth]) {
+  uint32_t words[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(from[2 * i], from[2 * i + 1]);
+    words[i] = reinterpret_cast<const uint32_t&>(pair);
+  }
+  *reinterpret_cast<uint4*>(to) = make_uint4(words[0], words[1], words[2], words[3]);
+}
+
+template <>
+__device__ inline void store8<float>(float* to, const float (&from)[kWidth]) {
+  reinterpret_cast<float4*>(to)[0] = make_float4(from[0], from[1], from[2], from[3]);
+  reinterpret_cast<float4*>(to)[1] = make_float4(from[4], from[5], from[6], from[7]);
+}
+
+/// Sum over the block, the same for all threads and from call to call. `scratch` is for this call alone.
+__device__ inline float block_sum(float value, float (&scratch)[kWarps]) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(~0u, value, offset);
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
+  __syncthreads();
+  float sum = scratch[0];
+#pragma unroll
+  for (int i = 1; i < kWarps; ++i) sum += scratch[i];
+  return sum;
+}
+
+/// One row: kVectors times 8 numbers a thread, as many as dim has; the rest are zeros.
+template <int kVectors>
+struct Row {
+  float values[kVectors][kWidth];
+
+  /// Calls work(vector, first column) for every vector that this thread has.
+  template <typename Work>
+  __device__ static void each(int dim, const Work& work) {
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+      const int column = (v * kThreads + threadIdx.x) * kWidth;
+      if (column < dim) work(v, column);
+    }
+  }
+
+  template <typename T>
+  __device__ void load(const T* row, int dim) {
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) values[v][i] = 0;
+    }
+    each(dim, [&](int v, int column) { load8(row + column, values[v]); });
+  }
+
+  template <typename T>
+  __device__ void store(T* row, int dim) const {
+    each(dim, [&](int v, int column) { store8(row + column, values[v]); });
+  }
+
+  /// this += other
+  template <typename T>
+  __device__ void add(const T* row, int dim) {
+    each(dim, [&](int v, int column) {
+      float other[kWidth];
+      load8(row + column, other);
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) values[v][i] += other[i];
+    });
+  }
+
+  /// this += other · gate
+  template <typename T>
+  __device__ void add_gated(const T* row, const float* gate, int dim) {
+    each(dim, [&](int v, int column) {
+      float other[kWidth], g[kWidth];
+      load8(row + column, other);
+      load8(gate + column, g);
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) values[v][i] += other[i] * g[i];
+    });
+  }
+
+  /// (this − mean) / sqrt(variance + eps)
+  __device__ void normalize(int dim, float eps) {
+    __shared__ float first[kWarps], second[kWarps];
+    float sum = 0;
+    each(dim, [&](int v, int) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) sum += values[v][i];
+    });
+    const float mean = block_sum(sum, first) / static_cast<float>(dim);
+    float squares = 0;
+    each(dim, [&](int v, int) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        values[v][i] -= mean;
+        squares += values[v][i] * values[v][i];
+      }
+    });
+    const float scale = rsqrtf(block_sum(squares, second) / static_cast<float>(dim) + eps);
+    each(dim, [&](int v, int) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) values[v][i] *= scale;
+    });
+  }
+
+  /// this / sqrt(mean square + eps)
+  __device__ void normalize_length(int dim, float eps) {
+    __shared__ float scratch[kWarps];
+    float squares = 0;
+    each(dim, [&](int v, int) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) squares += values[v][i] * values[v][i];
+    });
+    const float scale = rsqrtf(block_sum(squares, scratch) / static_cast<float>(dim) + eps);
+    each(dim, [&](int v, int) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) values[v][i] *= scale;
+    });
+  }
+
+  /// this · (1 + scale) + shift
+  __device__ void modulate(const float* shift, const float* scale, int dim) {
+    each(dim, [&](int v, int column) {
+      float a[kWidth], b[kWidth];
+      load8(scale + column, a);
+      load8(shift + column, b);
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) values[v][i] = values[v][i] * (1 + a[i]) + b[i];
+    });
+  }
+
+  /// this · weight
+  template <typename T>
+  __device__ void multiply(const T* weight, int dim) {
+    each(dim, [&](int v, int column) {
+      float a[kWidth];
+      load8(weight + column, a);
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) values[v][i] *= a[i];
+    });
+  }
+
+  /// Pairs of every head as complex numbers, times the table's row of cosines and sines.
+  __device__ void rotate(const float* table, int head_dim, int dim) {
+    each(dim, [&](int v, int column) {
+      float turn[kWidth];
+      load8(table + column % head_dim, turn);
+#pragma unroll
+      for (int i = 0; i < kWidth; i += 2) {
+        const float re = values[v][i], im = values[v][i + 1];
+        values[v][i] = re * turn[i] - im * turn[i + 1];
+        values[v][i + 1] = re * turn[i + 1] + im * turn[i];
+      }
+    });
+  }
+
+  /// this · weight + bias
+  template <typename T>
+  __device__ void scale_and_shift(const T* weight, const T* bias, int dim) {
+    each(dim, [&](int v, int column) {
+      float a[kWidth], b[kWidth];
+      load8(weight + column, a);
+      load8(bias + column, b);
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) values[v][i] = values[v][i] * a[i] + b[i];
+    });
+  }
+};
+
+/// Calls launch.template operator()<kVectors>() for rows of this length (at most kMaxRow).
+template <typename Launch>
+void for_row_length(int64_t dim, const Launch& launch) {
+  const int64_t vectors = (dim + kThreads * kWidth - 1) / (kThreads * kWidth);
+  if (vectors <= 1) {
+    launch.template operator()<1>();
+  } else if (vectors <= 2) {
+    launch.template operator()<2>();
+  } else if (vectors <= 5) {
+    launch.template operator()<5>();
+  } else {
+    launch.template operator()<8>();
+  }
+}
+
+/// Calls launch with a null pointer of the type that the numbers have.
+template <typename Launch>
+void for_type(bool bf16, const Launch& launch) {
+  if (bf16) {
+    launch(static_cast<const __nv_bfloat16*>(nullptr));
+  } else {
+    launch(static_cast<const float*>(nullptr));
+  }
+}
+
+}  // namespace latentcast::cuda

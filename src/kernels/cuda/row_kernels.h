@@ -1,0 +1,60 @@
+// What the .cu files offer to bindings.cpp: plain pointers, no ATen (nvcc takes a minute over its headers).
+// Rows are [rows, dim] in one piece each, `stride` numbers apart; dim is a multiple of 8 up to kMaxRow,
+// pointers are aligned to 16 bytes. Numbers are bf16 or float32 as `bf16` says, gates, shifts and scales
+// float32.
+#pragma once
+
+#include <cstdint>
+
+#include <cuda_runtime_api.h>
+
+namespace latentcast::cuda {
+
+constexpr int64_t kMaxRow = 8192;
+
+struct Rows {
+  const void* data;
+  int64_t stride;
+};
+
+/// See modulated_norm.h; out_rows = copies · rows, of which each group has out_rows / groups.
+struct ModulatedNorm {
+  bool bf16;
+  int64_t rows, out_rows, groups, dim;
+  Rows x;
+  const float *shift, *scale;
+  int64_t modulation_stride;
+  float eps;
+  void* out;
+};
+cudaError_t modulated_norm(const ModulatedNorm& args, cudaStream_t stream);
+
+/// See rotated_norm.h.
+struct RotatedNorm {
+  bool bf16;
+  int64_t rows, dim, head_dim;
+  int parts;  ///< 1, or 2: queries and keys
+  Rows x[2];
+  const void* weight[2];  ///< null: not normed
+  const float* rope;      ///< [rows, head_dim / 2] of cosine and sine, or null: not rotated
+  float eps;
+  void* out[2];
+  int64_t out_stride[2];
+};
+cudaError_t rotated_norm(const RotatedNorm& args, cudaStream_t stream);
+
+/// See residual.h; what isn't used is null.
+struct Residual {
+  enum Kind { kAffineNorm, kModulatedNorm, kSum } kind;
+  bool bf16;
+  int64_t rows, dim;
+  Rows x, y, c, f;
+  const float *gate, *last_gate;
+  const void *weight, *bias;
+  const float *shift, *scale;
+  float eps;
+  void* out;
+};
+cudaError_t residual(const Residual& args, cudaStream_t stream);
+
+}  // namespace latentcast::cuda
