@@ -26,6 +26,7 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;
@@ -39,7 +40,7 @@ std::string why(int error) { return std::strerror(error); }
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) {
     throw InputError("can't open '" + path + "': " + why(errno) +
                      ". Check the path and the rights to read it.");
@@ -55,10 +56,12 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   void* const start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (start == MAP_FAILED) throw InputError("can't map '" + path + "' into memory: " + why(errno) + ".");
   bytes_ = {static_cast<const std::byte*>(start), size};
+  fd_ = fd.release();
 }
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (fd_ >= 0) ::close(fd_);
 }
 
 bool MappedFile::holds(std::span<const std::byte> bytes) const {
@@ -79,11 +82,25 @@ void MappedFile::release(std::span<const std::byte> bytes) const {
   ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
+void MappedFile::read(std::span<const std::byte> bytes, std::byte* to) const {
+  const auto begin = static_cast<off_t>(bytes.data() - bytes_.data());
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t count = ::pread(fd_, to + done, bytes.size() - done, begin + static_cast<off_t>(done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw InputError("can't read '" + path_ + "': " + why(errno) + ". Check the disk.");
+    if (count == 0) throw InputError("'" + path_ + "' was cut short while it was read. Copy it again.");
+    done += static_cast<size_t>(count);
+  }
+}
+
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      bytes_(std::exchange(other.bytes_, {})) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
+  std::swap(fd_, other.fd_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }

@@ -41,9 +41,13 @@ at::Tensor stored(const TensorView& view, at::ScalarType type) {
 }
 
 /// The tensor in its own type on a GPU.
-at::Tensor uploaded(const TensorView& view, at::ScalarType type, at::Device device, Upload& upload) {
+at::Tensor uploaded(const TensorView& view, at::ScalarType type, at::Device device,
+                    const TensorArchive& owner, Upload& upload) {
   at::Tensor tensor = at::empty(view.shape, at::TensorOptions().dtype(type).device(device));
-  upload.copy(view.bytes, tensor.flatten().view(at::kByte));
+  const auto read = [&](int64_t begin, std::span<std::byte> to) {
+    owner.read(view.bytes.subspan(static_cast<size_t>(begin), to.size()), to.data());
+  };
+  upload.copy(read, tensor.flatten().view(at::kByte));
   return tensor;
 }
 
@@ -75,8 +79,8 @@ at::Tensor load_tensor(const TensorView& view, const std::string& name, at::Scal
         const_cast<std::byte*>(view.bytes.data()), view.shape, [owner](void*) {},
         at::TensorOptions().dtype(type));
   }
-  at::Tensor copy = device.is_cpu() ? stored(view, type).to(dtype, /*non_blocking=*/false, /*copy=*/true)
-                                    : uploaded(view, type, device, upload).to(dtype);
+  if (!device.is_cpu()) return uploaded(view, type, device, *owner, upload).to(dtype);
+  at::Tensor copy = stored(view, type).to(dtype, /*non_blocking=*/false, /*copy=*/true);
   owner->release(view.bytes);
   return copy;
 }
@@ -93,7 +97,7 @@ void copy_elements(const TensorView& view, const std::string& name, int64_t firs
     const int64_t count = std::min(kPiece, to.numel() - done);
     const TensorView piece{view.dtype, {count}, bytes_of(first + done, count), view.file};
     to.narrow(0, done, count)
-        .copy_(to.is_cpu() ? stored(piece, type) : uploaded(piece, type, to.device(), upload));
+        .copy_(to.is_cpu() ? stored(piece, type) : uploaded(piece, type, to.device(), owner, upload));
     owner.release(piece.bytes);
   }
 }

@@ -1,5 +1,6 @@
 #include "latentcast/weights/tensor_view.h"
 
+#include <cstring>
 #include <utility>
 
 #include "weights/tensor_layout.h"
@@ -59,6 +60,13 @@ void TensorArchive::release(std::span<const std::byte> bytes) const {
   for (const auto& file : mappings_) {
     if (file->holds(bytes)) file->release(bytes);
   }
+}
+
+void TensorArchive::read(std::span<const std::byte> bytes, std::byte* to) const {
+  for (const auto& file : mappings_) {
+    if (file->holds(bytes)) return file->read(bytes, to);
+  }
+  std::memcpy(to, bytes.data(), bytes.size());
 }
 
 void TensorArchive::absorb(TensorArchive&& other) {

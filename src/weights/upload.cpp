@@ -1,7 +1,6 @@
 #include "weights/upload.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include <ATen/ATen.h>
@@ -14,22 +13,17 @@ namespace {
 /// What one thread reads at a time: large enough for the system to read ahead in the file.
 constexpr int64_t kGrain = int64_t{1} << 20;
 
-/// Mapped pages are read from the disk as they are touched, so several threads keep several reads under way.
-void read_by_all_threads(std::span<const std::byte> from, std::byte* to) {
-  at::parallel_for(0, static_cast<int64_t>(from.size()), kGrain, [&](int64_t begin, int64_t end) {
-    std::memcpy(to + begin, from.data() + begin, static_cast<size_t>(end - begin));
-  });
-}
-
 }  // namespace
 
-void Upload::copy(std::span<const std::byte> from, const at::Tensor& to) {
-  for (size_t done = 0; done < from.size();) {
-    const size_t count = std::min(from.size() - done, static_cast<size_t>(kPieceBytes));
+void Upload::copy(const Reader& read, const at::Tensor& to) {
+  for (int64_t done = 0; done < to.numel();) {
+    const int64_t count = std::min(to.numel() - done, kPieceBytes);
     const at::Tensor buffer = free_buffer();
-    read_by_all_threads(from.subspan(done, count), static_cast<std::byte*>(buffer.data_ptr()));
-    to.narrow(0, static_cast<int64_t>(done), static_cast<int64_t>(count))
-        .copy_(buffer.narrow(0, 0, static_cast<int64_t>(count)), /*non_blocking=*/true);
+    auto* const bytes = static_cast<std::byte*>(buffer.data_ptr());
+    at::parallel_for(0, count, kGrain, [&](int64_t begin, int64_t end) {
+      read(done + begin, {bytes + begin, static_cast<size_t>(end - begin)});
+    });
+    to.narrow(0, done, count).copy_(buffer.narrow(0, 0, count), /*non_blocking=*/true);
     sent(buffer);
     done += count;
   }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <span>
 
 #include <ATen/core/Tensor.h>
@@ -10,9 +11,9 @@
 
 namespace latentcast {
 
-/// Copies bytes of mapped files to a GPU at the speed of its link: the computing threads read a piece into a
-/// pinned buffer while earlier pieces are on their way. Takes kBuffers · kPieceBytes of pinned memory, when
-/// first used. One thread at a time.
+/// Copies bytes of files to a GPU: the computing threads read a piece into a pinned buffer while earlier
+/// pieces are on their way. Takes kBuffers · kPieceBytes of pinned memory, when first used. One thread at a
+/// time.
 class Upload {
  public:
   static constexpr int64_t kPieceBytes = int64_t{32} << 20;
@@ -21,9 +22,12 @@ class Upload {
   /// A CPU as device copies through buffers just so; for tests.
   explicit Upload(at::Device device) : device_(device) {}
 
-  /// `to` [from.size()] uint8 on the device. Has read `from` when it returns; the copy is in the order of the
+  /// Reads a part of what is to be copied: its bytes from `begin` on. Called by several threads at once.
+  using Reader = std::function<void(int64_t begin, std::span<std::byte> to)>;
+
+  /// `to` [n] uint8 on the device. Everything is read when it returns; the copy is in the order of the
   /// current stream.
-  void copy(std::span<const std::byte> from, const at::Tensor& to);
+  void copy(const Reader& read, const at::Tensor& to);
 
  private:
   struct Buffer {

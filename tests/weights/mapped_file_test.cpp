@@ -1,6 +1,7 @@
 #include "latentcast/weights/mapped_file.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,18 @@ TEST(MappedFile, GivesTheBytesOfAFile) {
   const MappedFile file(folder.write("a", "abc"));
   ASSERT_EQ(file.bytes().size(), 3U);
   EXPECT_EQ(std::memcmp(file.bytes().data(), "abc", 3), 0);
+}
+
+TEST(MappedFile, ReadsPartsOfTheFileAndNoticesACutOne) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a", "abcdef");
+  const MappedFile file(path);
+  std::array<std::byte, 3> part{};
+  file.read(file.bytes().subspan(2, 3), part.data());
+  EXPECT_EQ(std::memcmp(part.data(), "cde", 3), 0);
+  std::filesystem::resize_file(path, 4);
+  EXPECT_THAT(input_error([&] { file.read(file.bytes().subspan(2, 3), part.data()); }),
+              AllOf(HasSubstr(path), HasSubstr("cut short")));
 }
 
 TEST(MappedFile, MovesWithItsMapping) {

@@ -26,9 +26,13 @@ class MappedFile {
   /// Gives the memory of these bytes, which lie in the mapping, and of some around them back to the system.
   /// They stay readable: who looks at them again reads them from the file again.
   void release(std::span<const std::byte> bytes) const;
+  /// Copies bytes that lie in the mapping to memory of the caller's, from the file itself: no page is mapped for
+  /// it, so several threads don't hold each other up. Throws InputError if the disk or the file fails.
+  void read(std::span<const std::byte> bytes, std::byte* to) const;
 
  private:
   std::string path_;
+  int fd_ = -1;
   std::span<const std::byte> bytes_;
 };
 

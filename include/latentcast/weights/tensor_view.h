@@ -48,6 +48,9 @@ class TensorArchive {
   /// Gives the memory of bytes that were read back to the system, if they lie in a mapped file; they stay
   /// readable.
   void release(std::span<const std::byte> bytes) const;
+  /// Copies bytes of a view, or of a part of one, to memory of the caller's, best by several threads at once.
+  /// Throws InputError if the disk or the file fails.
+  void read(std::span<const std::byte> bytes, std::byte* to) const;
   const std::string& file() const { return file_; }
 
   /// For readers. Throws InputError if the name is taken.
