@@ -48,11 +48,12 @@ struct SpeakerFeatures {
 
 SpeakerFeatures encode_speaker(const RenderJob& job, const Checkpoint& checkpoint,
                                const std::vector<float>& sound, const at::Tensor& layer_weights,
-                               const ComputeDevice& device, Trace& trace, const std::string& trace_name) {
+                               const ComputeDevice& device, Activity& activity, Trace& trace,
+                               const std::string& trace_name) {
   SpeakerFeatures result{};
   std::vector<at::Tensor> kept;
   CheckpointSource source = checkpoint.audio_source(device);
-  encode_sound(source, checkpoint.audio_config, sound, [&](int64_t index, const at::Tensor& hidden) {
+  const auto take = [&](int64_t index, const at::Tensor& hidden) {
     const int64_t features = features_at_30(hidden.size(0));
     if (features < 1) {
       throw InputError("the sound is too short for one video frame; give at least a tenth of a second");
@@ -65,7 +66,8 @@ SpeakerFeatures encode_speaker(const RenderJob& job, const Checkpoint& checkpoin
     if (trace.active()) {
       kept.push_back(frames);
     }
-  });
+  };
+  encode_sound(source, checkpoint.audio_config, sound, take, [&] { activity.advance(); });
   if (trace.active()) {
     trace.add(trace_name, at::stack(kept).transpose(1, 2));
   }
@@ -73,7 +75,7 @@ SpeakerFeatures encode_speaker(const RenderJob& job, const Checkpoint& checkpoin
 }
 
 void encode_sounds(const RenderJob& job, const Checkpoint& checkpoint, const Inputs& inputs,
-                   const ComputeDevice& device, Trace& trace, Conditions& conditions) {
+                   const ComputeDevice& device, Activity& activity, Trace& trace, Conditions& conditions) {
   CheckpointSource dit = checkpoint.dit_source({});
   const at::Tensor layer_weights = take_audio_layer_weights(dit, checkpoint.dit_config);
   std::vector<at::Tensor> features;
@@ -81,7 +83,7 @@ void encode_sounds(const RenderJob& job, const Checkpoint& checkpoint, const Inp
   for (size_t i = 0; i < inputs.sounds.size(); ++i) {
     const std::string name = "audio_embedding" + (i == 0 ? std::string() : std::to_string(i + 1));
     const SpeakerFeatures speaker =
-        encode_speaker(job, checkpoint, inputs.sounds[i], layer_weights, device, trace, name);
+        encode_speaker(job, checkpoint, inputs.sounds[i], layer_weights, device, activity, trace, name);
     clips_of_last = speaker.clips;
     conditions.clips = i == 0 ? speaker.clips : std::min(conditions.clips, speaker.clips);
     features.push_back(speaker.features);
@@ -119,7 +121,7 @@ Conditions encode_conditions(const RenderJob& job, const Checkpoint& checkpoint,
   conditions.text = encode_prompt(checkpoint, inputs, device, trace);
   release_cached_memory(device);
   activity.begin("encoding the sound");
-  encode_sounds(job, checkpoint, inputs, device, trace, conditions);
+  encode_sounds(job, checkpoint, inputs, device, activity, trace, conditions);
   release_cached_memory(device);
   activity.begin("encoding the picture");
   encode_picture(checkpoint, inputs, device, trace, activity, conditions);

@@ -10,6 +10,8 @@
 namespace latentcast {
 namespace {
 
+constexpr int64_t kQueriesAtOnce = 8192;  // 164 s of sound
+
 const std::string kPrefix = "wav2vec2.";
 
 at::Tensor normalise(std::span<const float> samples) {
@@ -56,12 +58,15 @@ FeatureConv take_feature_conv(TensorSource& source, const Wav2Vec2Config& config
 }
 
 /// Samples [n] -> [frames, last width].
-at::Tensor extract_features(TensorSource& source, const Wav2Vec2Config& config, at::Tensor x) {
+at::Tensor extract_features(TensorSource& source, const Wav2Vec2Config& config, at::Tensor x,
+                            const EncodingProgress& progress) {
   x = x.view({1, 1, -1});
   for (size_t i = 0; i < config.conv_width.size(); ++i) {
     const FeatureConv conv = take_feature_conv(source, config, i);
     x = at::conv1d(x, conv.weight, conv.bias, config.conv_stride[i]);
+    progress();
     x = at::gelu(conv.norm(x.transpose(1, 2))).transpose(1, 2);
+    progress();
   }
   return x.squeeze(0).transpose(0, 1);
 }
@@ -127,11 +132,23 @@ EncoderLayer take_layer(TensorSource& source, const Wav2Vec2Config& config, int6
           take_linear(source, name + "feed_forward.output_dense", hidden, config.ffn)};
 }
 
-at::Tensor run_layer(const EncoderLayer& layer, const at::Tensor& x, int64_t heads) {
+/// All frames attend to all frames, which grows with the square of the sound's length: some minutes at a
+/// time. q, k, v [1, frames, heads, d] -> [frames, hidden].
+at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                  const EncodingProgress& progress) {
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor& queries : q.split(kQueriesAtOnce, /*dim=*/1)) {
+    parts.push_back(attention(queries, k, v).squeeze(0));
+    progress();
+  }
+  return parts.size() == 1 ? parts.front() : at::cat(parts);
+}
+
+at::Tensor run_layer(const EncoderLayer& layer, const at::Tensor& x, int64_t heads,
+                     const EncodingProgress& progress) {
   const auto split = [&](const at::Tensor& t) { return t.view({1, t.size(0), heads, -1}); };
   const at::Tensor h = layer.before_attention(x);
-  const at::Tensor mixed = attention(split(layer.q(h)), split(layer.k(h)), split(layer.v(h))).squeeze(0);
-  const at::Tensor y = x + layer.o(mixed);
+  const at::Tensor y = x + layer.o(attend(split(layer.q(h)), split(layer.k(h)), split(layer.v(h)), progress));
   return y + layer.down(at::gelu(layer.up(layer.before_ffn(y))));
 }
 
@@ -146,7 +163,7 @@ int64_t shortest_sound(const Wav2Vec2Config& config) {
 }
 
 void encode_sound(TensorSource& source, const Wav2Vec2Config& config, std::span<const float> samples,
-                  const HiddenStateSink& sink) {
+                  const HiddenStateSink& sink, const EncodingProgress& progress) {
   if (static_cast<int64_t>(samples.size()) < shortest_sound(config)) {
     throw InputError("the sound has " + std::to_string(samples.size()) +
                      " samples at 16 kHz, fewer than the " + std::to_string(shortest_sound(config)) +
@@ -154,11 +171,12 @@ void encode_sound(TensorSource& source, const Wav2Vec2Config& config, std::span<
   }
   const Projection projection = take_projection(source, config);
   at::Tensor x = normalise(samples).to(projection.linear.weight.options());
-  x = projection.linear(projection.norm(extract_features(source, config, x)));
+  x = projection.linear(projection.norm(extract_features(source, config, x, progress)));
   x = x + position_embedding(source, config, x);
+  progress();
   for (int64_t i = 0; i < config.layers; ++i) {
     sink(i, x);
-    x = run_layer(take_layer(source, config, i), x, config.heads);
+    x = run_layer(take_layer(source, config, i), x, config.heads, progress);
   }
   sink(config.layers, take_last_norm(source, config)(x));
 }
