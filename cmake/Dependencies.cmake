@@ -46,6 +46,18 @@ endforeach()
 # What libtorch_cpu.so itself needs is found by its own RPATH, not by the linker.
 set_property(TARGET torch::torch_cpu PROPERTY INTERFACE_LINK_LIBRARIES torch::c10)
 set_property(TARGET torch::torch_cpu PROPERTY INTERFACE_LINK_OPTIONS -Wl,--unresolved-symbols=ignore-in-shared-libs)
+# OpenMP's threads are LibTorch's: its wheel brings a runtime of its own, and two in one process would be twice the
+# threads.
+add_library(torch::openmp INTERFACE IMPORTED)
+file(GLOB bundled_openmp ${LATENTCAST_TORCH_DIR}/lib/libgomp*.so*)
+if(bundled_openmp)
+  list(GET bundled_openmp 0 bundled_openmp)
+  target_link_libraries(torch::openmp INTERFACE ${bundled_openmp})
+else()
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  target_link_libraries(torch::openmp INTERFACE OpenMP::OpenMP_CXX)
+endif()
+
 # One precompiled header for everything that sees tensors.
 add_library(latentcast_tensors STATIC ${CMAKE_SOURCE_DIR}/cmake/tensors_pch.cpp)
 target_link_libraries(latentcast_tensors PUBLIC latentcast_compiler torch::torch_cpu)

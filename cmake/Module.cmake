@@ -10,6 +10,16 @@ function(latentcast_module name)
   endif()
 endfunction()
 
+# latentcast_parallel_sources(NAME a.cpp ... [OPTIONS ...])
+#   sources of latentcast_module(NAME) that call at::parallel_for(), which runs on one thread if OpenMP is off where it is
+#   compiled. OPTIONS are further compiler options of theirs.
+function(latentcast_parallel_sources name)
+  cmake_parse_arguments(arg "" "" "OPTIONS" ${ARGN})
+  set_source_files_properties(${arg_UNPARSED_ARGUMENTS} PROPERTIES
+    COMPILE_OPTIONS "-fopenmp;${arg_OPTIONS}" SKIP_PRECOMPILE_HEADERS ON)
+  target_link_libraries(latentcast_${name} PUBLIC torch::openmp)
+endfunction()
+
 # latentcast_test_program(TARGET SOURCES a.cpp ... LIBS latentcast_x ... [TENSORS])
 #   a program of tests, not registered; its main is among LIBS or SOURCES.
 function(latentcast_test_program target)
