@@ -11,8 +11,8 @@ namespace {
 [[noreturn]] void refuse(const std::string& text, const std::string& why) {
   throw InputError(
       "--layouts: '" + text + "' " + why +
-      ". Write WORK[@RANKS][/DECODER] with one, timestep, timestep+shard, layers, layers+even or "
-      "layers+N-N-... and off, stream, rank or after.");
+      ". Write WORK[@RANKS][/DECODER] with one, timestep, timestep+shard, timestep+shard-collective, layers, "
+      "layers+even or layers+N-N-... and off, stream, rank or after.");
 }
 
 /// A number from 1 up, 0 if it is none.
@@ -69,8 +69,11 @@ void set_work(BenchLayout& layout, std::string work, const std::string& text) {
   const std::optional<std::string> how = take_behind(work, '+');
   if (work == "one" && !how) {
     layout.ranks = 1;
-  } else if (work == "timestep" && how.value_or("shard") == "shard") {
-    layout.shard = how.has_value();
+  } else if (work == "timestep" && !how) {
+    layout.shard = false;
+  } else if (work == "timestep" && (how == "shard" || how == "shard-collective")) {
+    layout.shard = true;
+    layout.gather = how == "shard" ? GatherWay::kAuto : GatherWay::kCollective;
   } else if (work == "layers") {
     layout.split = Split::kLayers;
     if (how) layout.partition = partition_named(*how, text);

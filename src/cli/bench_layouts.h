@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "latentcast/comm/peer_shares.h"
 #include "latentcast/pipeline/layout.h"
 
 namespace latentcast {
@@ -12,13 +13,14 @@ namespace latentcast {
 /// with the denoising that follows.
 enum class BenchDecoder { kOff, kStream, kRank, kAfter };
 
-/// A layout that is to be measured: WORK[@RANKS][/DECODER], as "one", "timestep+shard", "layers@2/stream",
-/// "layers+even", "layers+12-28".
+/// A layout that is to be measured: WORK[@RANKS][/DECODER], as "one", "timestep+shard",
+/// "timestep+shard-collective", "layers@2/stream", "layers+even", "layers+12-28".
 struct BenchLayout {
   std::string name;  ///< with ranks and decoder, in one way only
   int ranks = 1;     ///< the first ones of the run
   Split split = Split::kTimestep;
   bool shard = false;
+  GatherWay gather = GatherWay::kAuto;  ///< of shards
   LayerPartition partition;
   BenchDecoder decoder = BenchDecoder::kOff;
 };

@@ -179,27 +179,32 @@ class PipelineBench {
     json["busiest_rank"] = std::max_element(work.begin(), work.end()) - work.begin();
     json["per_rank"] = Json::array();
     for (const std::string& text :
-         gather_strings(*control_, run ? own_figures(*run, begin, end).dump() : "")) {
+         gather_strings(*control_, run ? own_figures(*run, layout, begin, end).dump() : "")) {
       if (!text.empty()) {
         json["per_rank"].push_back(Json::parse(text));
       }
     }
   }
 
-  Json own_figures(const BenchRun& run, double begin, double end) const {
+  Json own_figures(const BenchRun& run, const RankLayout& layout, double begin, double end) const {
     const HeldWeights weights = run.weights();
     const auto waited = [&](WaitKind kind) { return run.waited(kind, begin, end) / (end - begin); };
-    return {{"rank", rank()},
-            {"weights_bytes",
-             {{"layers", weights.layers},
-              {"transformer", weights.transformer},
-              {"decoder", weights.decoder},
-              {"all", weights.transformer + weights.decoder}}},
-            {"peak_device_bytes", peak_device_bytes(device_)},
-            {"waited",
-             {{"sends", waited(WaitKind::kSend)},
-              {"receives", waited(WaitKind::kReceive)},
-              {"gathers", waited(WaitKind::kGather)}}}};
+    Json json = {{"rank", rank()},
+                 {"work_ms", layout.work[static_cast<size_t>(rank())] * costs_.step * 1000},
+                 {"weights_bytes",
+                  {{"layers", weights.layers},
+                   {"transformer", weights.transformer},
+                   {"decoder", weights.decoder},
+                   {"all", weights.transformer + weights.decoder}}},
+                 {"peak_device_bytes", peak_device_bytes(device_)},
+                 {"waited",
+                  {{"sends", waited(WaitKind::kSend)},
+                   {"receives", waited(WaitKind::kReceive)},
+                   {"gathers", waited(WaitKind::kGather)}}}};
+    if (const std::string gathers = run.gathers(); !gathers.empty()) {
+      json["gathers"] = gathers;
+    }
+    return json;
   }
 
   /// A line for people; the report comes at the end.
@@ -232,7 +237,8 @@ void add_pipeline_options(CLI::App& app, PipelineJob& job) {
   app.add_option(
          "--layouts", job.layouts,
          "what to measure: WORK[@RANKS][/DECODER], joined by commas; WORK is one, timestep, timestep+shard, "
-         "layers, layers+even or layers+N-N-...; DECODER is off (the default), stream, rank or after "
+         "timestep+shard-collective (by all-gathers), layers, layers+even or layers+N-N-...; DECODER is off "
+         "(the default), stream, rank or after "
          "(in line with the denoising); default: a list that suits the number of ranks")
       ->delimiter(',');
   app.add_option("--blocks", job.blocks, "blocks to measure at least, once the pipeline is full")

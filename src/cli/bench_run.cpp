@@ -49,7 +49,7 @@ void BenchRun::make_layers(std::unique_ptr<Communicator> shard_group) {
   globals_ = take_dit_globals(source, config);
   if (shard_group) {
     auto group = std::make_unique<TimedCommunicator>(std::move(shard_group), waits_);
-    auto layers = std::make_unique<ShardedLayers>(source, config, std::move(group));
+    auto layers = std::make_unique<ShardedLayers>(source, config, std::move(group), bench_.gather);
     sharded_ = layers.get();
     weights_.layers = sharded_->counters().resident_bytes;
     layers_ = std::move(layers);

@@ -52,6 +52,8 @@ class BenchRun {
   /// rank that did it. After run().
   std::vector<double> block_ends() const;
   HeldWeights weights() const { return weights_; }
+  /// How layers are gathered; empty if they aren't.
+  std::string gathers() const { return sharded_ == nullptr ? std::string() : sharded_->shares().way(); }
   /// Seconds that computing waited for others.
   double waited(WaitKind kind, double begin, double end) const { return waits_.seconds(kind, begin, end); }
 

@@ -19,6 +19,27 @@ class TimedTransfer : public Transfer {
   WaitLog& log_;
 };
 
+/// Its gathers' waits are logged.
+class TimedShares : public PeerShares {
+ public:
+  TimedShares(std::unique_ptr<PeerShares> inner, WaitLog& log) : inner_(std::move(inner)), log_(log) {}
+
+  using PeerShares::launch_gather;
+  std::unique_ptr<Transfer> launch_gather(int64_t begin, int64_t count, const at::Tensor& all,
+                                          OwnPart own) override {
+    return std::make_unique<TimedTransfer>(inner_->launch_gather(begin, count, all, own), WaitKind::kGather,
+                                           log_);
+  }
+  bool is_collective() const override { return inner_->is_collective(); }
+  std::string way() const override { return inner_->way(); }
+  std::string refusal() const override { return inner_->refusal(); }
+  int64_t bytes_gathered() const override { return inner_->bytes_gathered(); }
+
+ private:
+  std::unique_ptr<PeerShares> inner_;
+  WaitLog& log_;
+};
+
 }  // namespace
 
 std::unique_ptr<Transfer> TimedCommunicator::timed(std::unique_ptr<Transfer> transfer, WaitKind kind) const {
@@ -48,6 +69,10 @@ Exchange TimedCommunicator::launch_exchange(const std::vector<Message>& sends,
 std::unique_ptr<Transfer> TimedCommunicator::launch_all_gather(const at::Tensor& part,
                                                                const at::Tensor& all) {
   return timed(inner_.launch_all_gather(part, all), WaitKind::kGather);
+}
+
+std::unique_ptr<PeerShares> TimedCommunicator::publish(const at::Tensor& share, GatherWay way) {
+  return std::make_unique<TimedShares>(inner_.publish(share, way), log_);
 }
 
 std::unique_ptr<Communicator> TimedCommunicator::split(int color) {

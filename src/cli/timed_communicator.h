@@ -22,6 +22,7 @@ class TimedCommunicator : public Communicator {
   std::unique_ptr<Transfer> launch_receive(const at::Tensor& tensor, int from) override;
   Exchange launch_exchange(const std::vector<Message>& sends, const std::vector<Message>& receives) override;
   std::unique_ptr<Transfer> launch_all_gather(const at::Tensor& part, const at::Tensor& all) override;
+  std::unique_ptr<PeerShares> publish(const at::Tensor& share, GatherWay way) override;
   void broadcast(const at::Tensor& tensor, int root) override { inner_.broadcast(tensor, root); }
   void barrier() override { inner_.barrier(); }
   std::unique_ptr<Communicator> split(int color) override;

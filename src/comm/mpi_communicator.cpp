@@ -43,6 +43,9 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Transfer> launch_send(const at::Tensor& tensor, int to) override;
   std::unique_ptr<Transfer> launch_receive(const at::Tensor& tensor, int from) override;
   std::unique_ptr<Transfer> launch_all_gather(const at::Tensor& part, const at::Tensor& all) override;
+  std::unique_ptr<PeerShares> publish(const at::Tensor& share, GatherWay) override {
+    return share_by_all_gathers(*this, share, "mpi");
+  }
   void broadcast(const at::Tensor& tensor, int root) override;
   void barrier() override;
   std::unique_ptr<Communicator> split(int color) override;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ipc_shares.h"
 #include "nccl_group.h"
 #include "tensor_check.h"
 #include "wait.h"
@@ -64,6 +65,7 @@ class NcclCommunicator final : public Communicator {
   std::unique_ptr<Transfer> launch_receive(const at::Tensor& tensor, int from) override;
   Exchange launch_exchange(const std::vector<Message>& sends, const std::vector<Message>& receives) override;
   std::unique_ptr<Transfer> launch_all_gather(const at::Tensor& part, const at::Tensor& all) override;
+  std::unique_ptr<PeerShares> publish(const at::Tensor& share, GatherWay way) override;
   void broadcast(const at::Tensor& tensor, int root) override;
   void barrier() override;
   std::unique_ptr<Communicator> split(int color) override;
@@ -211,6 +213,17 @@ std::unique_ptr<Transfer> NcclCommunicator::launch_all_gather(const at::Tensor& 
     return ncclAllGather(part.data_ptr(), all.data_ptr(), part.nbytes(), ncclUint8, link.comm(),
                          link.stream());
   });
+}
+
+std::unique_ptr<PeerShares> NcclCommunicator::publish(const at::Tensor& share, GatherWay way) {
+  check_device(share, "share");
+  std::string refusal;
+  if (way == GatherWay::kAuto) {
+    if (auto shares = open_peer_shares(*cpu_, group_->peers(), group_->device(), share, refusal)) {
+      return shares;
+    }
+  }
+  return share_by_all_gathers(*this, share, "nccl", refusal);
 }
 
 void NcclCommunicator::broadcast(const at::Tensor& tensor, int root) {

@@ -139,6 +139,7 @@ void check_ranks(const RenderJob& job) {
   check_choice("decoder", job.decoder, {"auto", "rank", "stream"});
   check_choice("split", job.split, {"auto", "timestep", "layers"});
   check_choice("shard", job.shard, {"auto", "on", "off"});
+  check_choice("gather", job.gather, {"auto", "collective"});
   given_partition(job);
   check_range("timeout", job.timeout, 1, 86400);
   if (job.enable_vae_parallel && job.decoder == "stream") {

@@ -78,7 +78,8 @@ void RankWork::make_stage() {
 std::unique_ptr<LayerProvider> RankWork::make_layers(CheckpointSource& source, const StagePlan& plan) {
   const DitConfig& config = setup_.checkpoint.dit_config;
   if (shard_group_) {
-    auto layers = std::make_unique<ShardedLayers>(source, config, std::move(shard_group_));
+    const GatherWay way = setup_.job.gather == "collective" ? GatherWay::kCollective : GatherWay::kAuto;
+    auto layers = std::make_unique<ShardedLayers>(source, config, std::move(shard_group_), way);
     sharded_ = layers.get();
     return layers;
   }
@@ -190,6 +191,16 @@ bool RankWork::run(Cuts& cuts, RankSaver& saver) {
   return !stopped;
 }
 
+std::string RankWork::gathers_text() const {
+  if (sharded_ == nullptr) {
+    return {};
+  }
+  const PeerShares& shares = sharded_->shares();
+  const std::string refusal = shares.refusal();
+  return "layers are gathered by " + shares.way() +
+         (refusal.empty() ? std::string() : ", since GPUs can't read one another's memory: " + refusal);
+}
+
 std::string RankWork::report() const {
   const StageCounters counters = stage_ ? stage_->counters() : StageCounters{};
   const ShardCounters shards = sharded_ ? sharded_->counters() : ShardCounters{};
@@ -199,6 +210,9 @@ std::string RankWork::report() const {
   json["block_passes"] = counters.block_passes;
   json["idle_passes"] = counters.idle_passes;
   json["ticks"] = counters.ticks;
+  if (sharded_ != nullptr) {
+    json["gathers"] = sharded_->shares().way();
+  }
   json["layers_gathered"] = shards.layers_gathered;
   json["bytes_gathered"] = shards.bytes_gathered;
   json["frames_written"] = video_ != nullptr ? video_->frames_written() : 0;

@@ -46,6 +46,9 @@ class RankWork {
   /// The rank's stage; null if it only decodes.
   DenoiseStage* stage() { return stage_ ? &stage_->stage() : nullptr; }
 
+  /// How sharded weights are gathered, in a line for people; empty if they aren't sharded.
+  std::string gathers_text() const;
+
   /// What this rank did, as a JSON object for report.json.
   std::string report() const;
 

@@ -182,6 +182,9 @@ class RankRender {
     make_cuts(mpi_.cpu_communicator(deadline));
     leave_if_stopped();  // loading the weights may take minutes
     load();
+    if (const std::string gathers = work_->gathers_text(); setup_.is_root() && !gathers.empty()) {
+      note_(gathers);
+    }
     if (begin_.checkpoint) {
       activity().begin("reading the checkpoint");
       work_->restore(*begin_.checkpoint);

@@ -46,7 +46,8 @@ class LayoutRecorder : public TensorSource {
 /// Gives views of a buffer by name.
 class BufferSource : public TensorSource {
  public:
-  BufferSource(const LayerLayout& layout, const at::Tensor& buffer) : buffer_(buffer) {
+  BufferSource(const LayerLayout& layout, const at::Tensor& buffer, const PartInPlace& in_place)
+      : buffer_(buffer), in_place_(in_place) {
     for (const PlacedTensor& tensor : layout.tensors) places_.emplace(tensor.name, &tensor);
   }
 
@@ -57,7 +58,10 @@ class BufferSource : public TensorSource {
     if (shape != at::IntArrayRef(tensor.shape)) {
       throw InternalError("'" + name + "' was laid out in another shape");
     }
-    return buffer_.narrow(0, tensor.offset, tensor.bytes).view(tensor.dtype).view(shape);
+    const at::Tensor bytes = in_place_.holds(tensor)
+                                 ? in_place_.bytes.narrow(0, tensor.offset - in_place_.begin, tensor.bytes)
+                                 : buffer_.narrow(0, tensor.offset, tensor.bytes);
+    return bytes.view(tensor.dtype).view(shape);
   }
   at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override { return take(name, shape); }
 
@@ -69,6 +73,7 @@ class BufferSource : public TensorSource {
   }
 
   const at::Tensor& buffer_;
+  const PartInPlace& in_place_;
   std::map<std::string, const PlacedTensor*> places_;
 };
 
@@ -78,6 +83,10 @@ int64_t LayerLayout::part_bytes(int parts) const {
   return rounded_up(bytes, parts * kShardAlignment) / parts;
 }
 
+bool PartInPlace::holds(const PlacedTensor& tensor) const {
+  return bytes.defined() && tensor.offset >= begin && tensor.offset + tensor.bytes <= begin + bytes.numel();
+}
+
 LayerLayout lay_out_layer(const DitConfig& config, int64_t layer, at::ScalarType dtype) {
   LayoutRecorder recorder(dtype);
   take_dit_layer(recorder, config, layer);
@@ -85,8 +94,8 @@ LayerLayout lay_out_layer(const DitConfig& config, int64_t layer, at::ScalarType
 }
 
 DitLayerWeights view_layer(const LayerLayout& layout, const DitConfig& config, int64_t layer,
-                           const at::Tensor& buffer) {
-  BufferSource source(layout, buffer);
+                           const at::Tensor& buffer, const PartInPlace& in_place) {
+  BufferSource source(layout, buffer, in_place);
   return take_dit_layer(source, config, layer);
 }
 

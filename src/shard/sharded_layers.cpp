@@ -12,7 +12,7 @@
 namespace latentcast {
 
 ShardedLayers::ShardedLayers(RangeSource& source, const DitConfig& config,
-                             std::unique_ptr<Communicator> group)
+                             std::unique_ptr<Communicator> group, GatherWay way)
     : config_(config), group_(std::move(group)), exceptions_(std::uncaught_exceptions()) {
   int64_t share = 0, largest = 0;
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
@@ -29,6 +29,8 @@ ShardedLayers::ShardedLayers(RangeSource& source, const DitConfig& config,
   counters_.share_bytes = share;
   counters_.resident_bytes = share + 2 * largest;
   for (int64_t layer = 0; layer < config_.layers; ++layer) read_part(source, layer);
+  shares_ = group_->publish(share_, way);
+  if (!shares_->is_collective()) use_own_parts_in_place();
 }
 
 ShardedLayers::~ShardedLayers() {
@@ -60,9 +62,29 @@ void ShardedLayers::read_part(RangeSource& source, int64_t layer) {
   }
 }
 
+void ShardedLayers::use_own_parts_in_place() {
+  for (int64_t layer = 0; layer < config_.layers; ++layer) {
+    const at::Tensor part = part_of(layer);
+    const int64_t begin = group_->rank() * part.numel(), end = begin + part.numel();
+    OwnPart wanted;
+    for (const PlacedTensor& tensor : layouts_[static_cast<size_t>(layer)].tensors) {
+      const int64_t tensor_end = tensor.offset + tensor.bytes;
+      // Of tensors that others have a piece of, ours is wanted beside theirs.
+      if (tensor.offset < begin && tensor_end > begin) wanted.head = std::min(tensor_end, end) - begin;
+      if (tensor.offset >= begin && tensor.offset < end && tensor_end > end)
+        wanted.tail = end - tensor.offset;
+    }
+    wanted_.push_back(wanted);
+    in_place_.push_back({begin, part});
+  }
+}
+
 void ShardedLayers::launch(int64_t layer, size_t buffer) {
-  const at::Tensor part = part_of(layer);
-  under_way_ = group_->launch_all_gather(part, buffers_[buffer].narrow(0, 0, part.numel() * group_->size()));
+  const auto index = static_cast<size_t>(layer);
+  const int64_t part = layouts_[index].part_bytes(group_->size());
+  const at::Tensor all = buffers_[buffer].narrow(0, 0, part * group_->size());
+  under_way_ = wanted_.empty() ? shares_->launch_gather(part_begin_[index], part, all)
+                               : shares_->launch_gather(part_begin_[index], part, all, wanted_[index]);
 }
 
 void ShardedLayers::step(int64_t layer) {
@@ -84,13 +106,16 @@ const DitLayerWeights& ShardedLayers::acquire(int64_t layer) {
   const size_t buffer = 1 - filling_;
   const auto index = static_cast<size_t>(layer);
   std::optional<DitLayerWeights>& view = views_[buffer][index];
-  if (!view) view = view_layer(layouts_[index], config_, layer, buffers_[buffer]);
+  if (!view) {
+    const PartInPlace own = in_place_.empty() ? PartInPlace{} : in_place_[index];
+    view = view_layer(layouts_[index], config_, layer, buffers_[buffer], own);
+  }
   return *view;
 }
 
 ShardCounters ShardedLayers::counters() const {
   ShardCounters counters = counters_;
-  counters.bytes_gathered = group_->bytes_gathered();
+  counters.bytes_gathered = shares_->bytes_gathered();
   return counters;
 }
 
@@ -98,6 +123,7 @@ void ShardedLayers::pass_without_compute() {
   if (next_ != 0) {
     throw InternalError("a pass without computing can't begin at layer " + std::to_string(next_));
   }
+  if (!shares_->is_collective()) return;
   for (int64_t layer = 0; layer < config_.layers; ++layer) step(layer);
 }
 

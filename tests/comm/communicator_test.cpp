@@ -5,6 +5,7 @@
 
 #include "group_under_test.h"
 #include <ATen/ATen.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "latentcast/error.h"
@@ -225,6 +226,97 @@ TEST_F(CommunicatorTest, CountsGatheredBytes) {
   group().all_gather(values(100, rank(), 0, at::kFloat), room(100 * size(), at::kFloat));
   EXPECT_EQ(group().bytes_gathered() - before, 400 * (size() - 1));
 }
+
+class SharesTest : public CommunicatorTest, public testing::WithParamInterface<GatherWay> {
+ protected:
+  /// Of the ranks' values(count, rank, message), what a gather of `n` from `begin` on gives.
+  at::Tensor part_of_all(int64_t count, int64_t message, int64_t begin, int64_t n) const {
+    return gathered(count, message, at::kByte).view({size(), count}).narrow(1, begin, n).reshape(-1);
+  }
+};
+
+TEST_P(SharesTest, AreGatheredInAnyPieces) {
+  constexpr int64_t kCount = 100003;
+  const at::Tensor share = values(kCount, rank(), 1, at::kByte);
+  const auto shares = group().publish(share, GetParam());
+  EXPECT_THAT(shares->way(), testing::Not(testing::IsEmpty()));
+  for (const auto& [begin, n] : {std::pair<int64_t, int64_t>{0, kCount}, {0, 1}, {256, 1024}, {99, 70001}}) {
+    const at::Tensor all = room(n * size(), at::kByte);
+    shares->launch_gather(begin, n, all)->finish();
+    EXPECT_TRUE(at::equal(all, part_of_all(kCount, 1, begin, n))) << n << " from " << begin;
+  }
+  EXPECT_EQ(shares->bytes_gathered(), (kCount + 1 + 1024 + 70001) * (size() - 1));
+}
+
+TEST_P(SharesTest, BringWhatIsWantedOfTheOwnPart) {
+  constexpr int64_t kCount = 5000, kHead = 300, kTail = 1200;
+  const at::Tensor share = values(kCount, rank(), 5, at::kByte);
+  const auto shares = group().publish(share, GetParam());
+  for (const OwnPart own : {OwnPart{0, 0}, OwnPart{kHead, kTail}, OwnPart{0, kCount}}) {
+    const at::Tensor all = room(kCount * size(), at::kByte);
+    shares->launch_gather(0, kCount, all, own)->finish();
+    const at::Tensor got = all.view({size(), kCount}), part = got[rank()];
+    EXPECT_TRUE(at::equal(part.narrow(0, 0, own.head), share.narrow(0, 0, own.head)));
+    const int64_t last = kCount - own.tail;
+    EXPECT_TRUE(at::equal(part.narrow(0, last, own.tail), share.narrow(0, last, own.tail)));
+    part.copy_(share);
+    EXPECT_TRUE(at::equal(all, gathered(kCount, 5, at::kByte)));
+  }
+}
+
+TEST_P(SharesTest, ThatLieWithinALargerTensorAreFound) {
+  const at::Tensor large = room(1 << 20, at::kByte);
+  const at::Tensor share = large.narrow(0, 4096, 5000);
+  share.copy_(values(5000, rank(), 2, at::kByte));
+  const auto shares = group().publish(share, GetParam());
+  const at::Tensor all = room(5000 * size(), at::kByte);
+  shares->launch_gather(0, 5000, all)->finish();
+  EXPECT_TRUE(at::equal(all, gathered(5000, 2, at::kByte)));
+}
+
+TEST_P(SharesTest, AreGatheredInOrderWithComputing) {
+  constexpr int64_t kParts = 40, kPart = 1 << 20;
+  const at::Tensor share = values(kParts * kPart, rank(), 3, at::kByte);
+  const auto shares = group().publish(share, GetParam());
+  const at::Tensor expected = gathered(kParts * kPart, 3, at::kByte).view({size(), kParts, kPart});
+  const at::Tensor buffers[] = {room(kPart * size(), at::kByte), room(kPart * size(), at::kByte)};
+  // Each buffer is used until the gather of the part after next, as layers are; no word from the host.
+  const at::Tensor differing = at::zeros({}, expected.options().dtype(at::kLong));
+  std::unique_ptr<Transfer> under_way = shares->launch_gather(0, kPart, buffers[0]);
+  for (int64_t i = 0; i < kParts; ++i) {
+    under_way->finish();
+    if (i + 1 < kParts) under_way = shares->launch_gather((i + 1) * kPart, kPart, buffers[(i + 1) % 2]);
+    for (int round = 0; round < 3; ++round) {
+      differing.add_(buffers[i % 2].view({size(), kPart}).ne(expected.select(1, i)).sum());
+    }
+  }
+  EXPECT_EQ(differing.item<int64_t>(), 0);
+}
+
+TEST_P(SharesTest, NeedNotBeGatheredByAllUnlessCollective) {
+  const at::Tensor share = values(1000, rank(), 4, at::kByte);
+  const auto shares = group().publish(share, GetParam());
+  if (rank() == 0 || shares->is_collective()) {
+    const at::Tensor all = room(1000 * size(), at::kByte);
+    shares->launch_gather(0, 1000, all)->finish();
+    EXPECT_TRUE(at::equal(all, gathered(1000, 4, at::kByte)));
+  }
+}
+
+TEST_P(SharesTest, OneAfterAnotherInTheSameMemory) {
+  const at::Tensor share = room(3 << 20, at::kByte), all = room(size() * (3 << 20), at::kByte);
+  for (int64_t round = 0; round < 3; ++round) {
+    share.copy_(values(3 << 20, rank(), round, at::kByte));
+    const auto shares = group().publish(share, GetParam());
+    shares->launch_gather(0, 3 << 20, all)->finish();
+    EXPECT_TRUE(at::equal(all, gathered(3 << 20, round, at::kByte))) << round;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, SharesTest, testing::Values(GatherWay::kAuto, GatherWay::kCollective),
+                         [](const auto& way) {
+                           return way.param == GatherWay::kAuto ? "Auto" : "Collective";
+                         });
 
 TEST_F(CommunicatorTest, BroadcastFromEveryRoot) {
   for (int root = 0; root < size(); ++root) {

@@ -78,6 +78,46 @@ TEST_F(NcclTest, ComputingIsOrderedWithTransfers) {
   group->barrier();
 }
 
+TEST_F(NcclTest, SharesOnOneHostAreReadByCopyEngines) {
+  const auto group = make_group(std::chrono::seconds(60));
+  const at::Tensor share = at::full({1 << 20}, group->rank(), at::TensorOptions(own_gpu()).dtype(at::kByte));
+  const auto shares = group->publish(share, GatherWay::kAuto);
+  EXPECT_EQ(shares->way(), "copy engines") << shares->refusal();
+  EXPECT_FALSE(shares->is_collective());
+  EXPECT_EQ(group->publish(share, GatherWay::kCollective)->way(), "nccl");
+}
+
+TEST_F(NcclTest, SharesAreFreedWhenAllHaveClosedThem) {
+  const auto group = make_group(std::chrono::seconds(60));
+  constexpr int64_t kBytes = int64_t{1} << 30;
+  c10::getDeviceAllocator(at::kCUDA)->emptyCache();
+  const size_t before = free_bytes();
+  for (int round = 0; round < 3; ++round) {
+    {
+      const at::Tensor share = at::full({kBytes}, round, at::TensorOptions(own_gpu()).dtype(at::kByte));
+      const auto shares = group->publish(share, GatherWay::kAuto);
+      const at::Tensor all = at::empty({kBytes * group->size()}, share.options());
+      shares->launch_gather(0, kBytes, all)->finish();
+      EXPECT_TRUE(all.eq(round).all().item<bool>()) << round;
+    }
+    c10::getDeviceAllocator(at::kCUDA)->emptyCache();
+    EXPECT_NEAR(static_cast<double>(free_bytes()), static_cast<double>(before), 256 << 20) << round;
+  }
+  group->barrier();
+}
+
+TEST_F(NcclTest, AFailingRankDoesNotWaitForOthersToCloseItsShare) {
+  const auto group = make_group(std::chrono::seconds(60));
+  const at::Tensor share = at::zeros({1 << 20}, at::TensorOptions(own_gpu()).dtype(at::kByte));
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    const auto shares = group->publish(share, GatherWay::kAuto);
+    throw InternalError("this rank has had enough");
+  } catch (const InternalError&) {
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(9));
+  }
+}
+
 TEST_F(NcclTest, SilenceOfAPeerEndsTheBarrierAndIsNamed) {
   {
     const auto group = make_group(std::chrono::seconds(3));

@@ -172,11 +172,12 @@ TEST(ParseArgs, TakesThePublicCommandLine) {
 }
 
 TEST(ParseArgs, TakesWhatRanksDo) {
-  const ParsedArgs parsed = parse({"--decoder", "stream", "--split", "layers", "--shard=off",
-                                   "--layer_partition", "22,18", "--timeout", "20"});
+  const ParsedArgs parsed = parse({"--decoder", "stream", "--split", "layers", "--shard=off", "--gather",
+                                   "collective", "--layer_partition", "22,18", "--timeout", "20"});
   EXPECT_EQ(parsed.job.decoder, "stream");
   EXPECT_EQ(parsed.job.split, "layers");
   EXPECT_EQ(parsed.job.shard, "off");
+  EXPECT_EQ(parsed.job.gather, "collective");
   EXPECT_THAT(given_partition(parsed.job), testing::ElementsAre(22, 18));
   EXPECT_THAT(given_partition(parse({}).job), IsEmpty());
   EXPECT_EQ(parsed.job.timeout, 20);

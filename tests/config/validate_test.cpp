@@ -140,6 +140,7 @@ TEST_F(Validate, ChecksWhatRanksDo) {
   EXPECT_THAT(refused([](RenderJob& j) { j.split = "tokens"; }),
               HasSubstr("There is: auto, timestep, layers"));
   EXPECT_THAT(refused([](RenderJob& j) { j.shard = "true"; }), HasSubstr("--shard"));
+  EXPECT_THAT(refused([](RenderJob& j) { j.gather = "nccl"; }), HasSubstr("--gather"));
   for (const char* partition : {"", "half", "22,", "22,0", "22;18", "-1,41"}) {
     EXPECT_THAT(refused([&](RenderJob& j) { j.layer_partition = partition; }),
                 HasSubstr("--layer_partition: '" + std::string(partition) + "'"));

@@ -56,6 +56,7 @@ RenderJob full_job() {
   job.decoder = "rank";
   job.split = "layers";
   job.shard = "off";
+  job.gather = "collective";
   job.layer_partition = "22,18";
   job.timeout = 20;
   return job;
@@ -67,7 +68,7 @@ TEST(Yaml, RoundTripsEveryField) {
   // Fields left at their default would prove nothing.
   const auto content = differing_fields(job, RenderJob{}, Identity::kContent);
   const auto run = differing_fields(job, RenderJob{}, Identity::kRun);
-  EXPECT_EQ(content.size() + run.size(), 38u);
+  EXPECT_EQ(content.size() + run.size(), 39u);
   const std::string text = to_yaml(job);
   const RenderJob back = from_yaml(folder.write("job.yaml", text));
   EXPECT_EQ(back, job) << text;

@@ -127,6 +127,7 @@ Json expected_rank(const RankLayout& layout, const ScheduleShape& shape, const J
   int64_t bytes = gathered_bytes(config, 0, ranks);  // begun for a pass that didn't come
   for (int64_t layer = 0; layer < layers; ++layer) bytes += gathers * gathered_bytes(config, layer, ranks);
   json["idle_passes"] = passes - condition_passes - block_passes;
+  json["gathers"] = "mpi";
   json["layers_gathered"] = gathers * layers;
   json["bytes_gathered"] = bytes;
   return json;

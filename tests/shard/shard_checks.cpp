@@ -1,7 +1,10 @@
 #include "shard_checks.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
+#include <vector>
 
 #include "layers_checkpoint.h"
 #include <ATen/ATen.h>
@@ -13,10 +16,10 @@
 namespace latentcast::test {
 namespace {
 
-std::unique_ptr<ShardedLayers> shard(Communicator& world, const std::string& folder,
+std::unique_ptr<ShardedLayers> shard(Communicator& world, const std::string& folder, GatherWay way,
                                      at::ScalarType dtype = at::kFloat, bool with_lora = false) {
   CheckpointSource source = open_layers(folder, dtype, with_lora);
-  return std::make_unique<ShardedLayers>(source, small_layers(), world.split(0));
+  return std::make_unique<ShardedLayers>(source, small_layers(), world.split(0), way);
 }
 
 void walk(LayerProvider& layers) {
@@ -25,13 +28,13 @@ void walk(LayerProvider& layers) {
 
 }  // namespace
 
-void check_equal_bits(Communicator& world, const std::string& folder) {
+void check_equal_bits(Communicator& world, const std::string& folder, GatherWay way) {
   const DitConfig config = small_layers();
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     for (const bool lora : {false, true}) {
       CheckpointSource source = open_layers(folder, dtype, lora);
       ResidentLayers whole(source, config);
-      const auto sharded = shard(world, folder, dtype, lora);
+      const auto sharded = shard(world, folder, way, dtype, lora);
       for (int pass = 0; pass < 2; ++pass) {
         for (int64_t layer = 0; layer < config.layers; ++layer) {
           EXPECT_EQ(difference(sharded->acquire(layer), whole.acquire(layer)), "")
@@ -42,12 +45,12 @@ void check_equal_bits(Communicator& world, const std::string& folder) {
   }
 }
 
-void check_passes_without_compute(Communicator& world, const std::string& folder) {
+void check_passes_without_compute(Communicator& world, const std::string& folder, GatherWay way) {
   const DitConfig config = small_layers();
   constexpr int kPasses = 6;
   CheckpointSource source = open_layers(folder, at::kFloat, false);
   ResidentLayers whole(source, config);
-  const auto sharded = shard(world, folder);
+  const auto sharded = shard(world, folder, way);
   for (int pass = 0; pass < kPasses; ++pass) {
     // Rank r computes in the passes r, r + 1 and r + 2: filling and draining, as a pipeline does.
     if (pass < world.rank() || pass > world.rank() + 2) {
@@ -58,25 +61,29 @@ void check_passes_without_compute(Communicator& world, const std::string& folder
       EXPECT_EQ(difference(sharded->acquire(layer), whole.acquire(layer)), "") << layer << " in " << pass;
     }
   }
-  EXPECT_EQ(sharded->counters().layers_gathered, kPasses * config.layers);
+  // A rank that reads the others' shares gathers for its own passes only.
+  const bool all = sharded->shares().is_collective();
+  EXPECT_EQ(sharded->counters().layers_gathered, (all ? kPasses : 3) * config.layers);
 }
 
-void check_two_buffers(Communicator& world, const std::string& folder) {
+void check_two_buffers(Communicator& world, const std::string& folder, GatherWay way) {
   const DitConfig config = small_layers();
-  const auto sharded = shard(world, folder);
-  std::set<const void*> storages;
-  const void* last = nullptr;
-  for (int pass = 0; pass < 3; ++pass) {
-    for (int64_t layer = 0; layer < config.layers; ++layer) {
-      const auto tensors = tensors_of(sharded->acquire(layer));
-      const void* const storage = tensors.front().storage().data();
-      for (const at::Tensor& tensor : tensors) EXPECT_EQ(tensor.storage().data(), storage);
-      EXPECT_NE(storage, last) << "the next layer is gathered over the one in use";
-      storages.insert(storage);
-      last = storage;
+  const auto sharded = shard(world, folder, way);
+  const bool in_place = !sharded->shares().is_collective();  // tensors that a rank has whole
+  std::set<const void*> storages[2];                         // of every other layer
+  for (int64_t turn = 0; turn < 3 * config.layers; ++turn) {
+    std::set<const void*> of_layer;
+    for (const at::Tensor& tensor : tensors_of(sharded->acquire(turn % config.layers))) {
+      of_layer.insert(tensor.storage().data());
     }
+    EXPECT_LE(of_layer.size(), in_place ? 2U : 1U);
+    storages[turn % 2].merge(of_layer);
   }
-  EXPECT_EQ(storages.size(), 2U);
+  std::vector<const void*> both;  // the share alone, or the next layer is gathered over the one in use
+  std::set_intersection(storages[0].begin(), storages[0].end(), storages[1].begin(), storages[1].end(),
+                        std::back_inserter(both));
+  EXPECT_LE(both.size(), in_place ? 1U : 0U);
+  for (const auto& of_turn : storages) EXPECT_LE(of_turn.size() - both.size(), 1U);
 
   int64_t layer_bytes = 0, largest = 0;
   for (int64_t layer = 0; layer < config.layers; ++layer) {
@@ -93,11 +100,11 @@ void check_two_buffers(Communicator& world, const std::string& folder) {
   EXPECT_EQ(counters.bytes_gathered, (world.size() - 1) * (3 * layer_bytes / world.size() + first));
 }
 
-void check_order(Communicator& world, const std::string& folder) {
+void check_order(Communicator& world, const std::string& folder, GatherWay way) {
   const DitConfig config = small_layers();
   CheckpointSource source = open_layers(folder, at::kFloat, false);
   ResidentLayers whole(source, config);
-  const auto sharded = shard(world, folder);
+  const auto sharded = shard(world, folder, way);
   EXPECT_THROW(sharded->acquire(1), InternalError) << "before anything is gathered";
   EXPECT_EQ(difference(sharded->acquire(0), whole.acquire(0)), "");
   for (const int64_t wrong : {int64_t{0}, int64_t{2}, int64_t{-1}, config.layers}) {
@@ -112,9 +119,9 @@ void check_order(Communicator& world, const std::string& folder) {
   EXPECT_EQ(difference(sharded->acquire(0), whole.acquire(0)), "");
 }
 
-void check_shares(Communicator& world, const std::string& folder) {
+void check_shares(Communicator& world, const std::string& folder, GatherWay way) {
   const DitConfig config = small_layers();
-  const auto sharded = shard(world, folder, at::kBFloat16);
+  const auto sharded = shard(world, folder, way, at::kBFloat16);
   walk(*sharded);
   const at::Tensor own = at::full({1}, sharded->counters().share_bytes, at::kLong);
   const at::Tensor all = at::empty({world.size()}, at::kLong);

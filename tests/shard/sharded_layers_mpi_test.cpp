@@ -19,13 +19,19 @@ class ShardedLayersOverMpi : public ::testing::Test {
   std::unique_ptr<Communicator> world_ = test::all_ranks();
 };
 
-TEST_F(ShardedLayersOverMpi, HaveTheBitsOfWholeOnes) { test::check_equal_bits(*world_, folder_.path()); }
-TEST_F(ShardedLayersOverMpi, NeedNotBeComputedWith) {
-  test::check_passes_without_compute(*world_, folder_.path());
+TEST_F(ShardedLayersOverMpi, HaveTheBitsOfWholeOnes) {
+  test::check_equal_bits(*world_, folder_.path(), GatherWay::kAuto);
 }
-TEST_F(ShardedLayersOverMpi, TakeTwoBuffersInTurn) { test::check_two_buffers(*world_, folder_.path()); }
-TEST_F(ShardedLayersOverMpi, ComeInTheirOrderOnly) { test::check_order(*world_, folder_.path()); }
-TEST_F(ShardedLayersOverMpi, AreHeldOnce) { test::check_shares(*world_, folder_.path()); }
+TEST_F(ShardedLayersOverMpi, NeedNotBeComputedWith) {
+  test::check_passes_without_compute(*world_, folder_.path(), GatherWay::kAuto);
+}
+TEST_F(ShardedLayersOverMpi, TakeTwoBuffersInTurn) {
+  test::check_two_buffers(*world_, folder_.path(), GatherWay::kAuto);
+}
+TEST_F(ShardedLayersOverMpi, ComeInTheirOrderOnly) {
+  test::check_order(*world_, folder_.path(), GatherWay::kAuto);
+}
+TEST_F(ShardedLayersOverMpi, AreHeldOnce) { test::check_shares(*world_, folder_.path(), GatherWay::kAuto); }
 
 }  // namespace
 }  // namespace latentcast

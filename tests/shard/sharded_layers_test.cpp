@@ -1,6 +1,7 @@
 #include "latentcast/shard/sharded_layers.h"
 
 #include <stdexcept>
+#include <tuple>
 
 #include "layers_checkpoint.h"
 #include "program.h"
@@ -14,13 +15,15 @@
 namespace latentcast {
 namespace {
 
-/// The number of ranks, here threads.
-class ShardedLayersOf : public ::testing::TestWithParam<int> {
+/// The number of ranks, here threads, and how they gather: threads can read one another's shares.
+class ShardedLayersOf : public ::testing::TestWithParam<std::tuple<int, GatherWay>> {
  protected:
   ShardedLayersOf() { test::write_layers(folder(), test::small_layers()); }
   std::string folder() const { return folder_.path().string(); }
-  void run(void (*check)(Communicator&, const std::string&)) const {
-    test::run_ranks(GetParam(), [&](std::unique_ptr<Communicator> world) { check(*world, folder()); });
+  void run(void (*check)(Communicator&, const std::string&, GatherWay)) const {
+    const auto [ranks, way] = GetParam();
+    test::run_ranks(ranks,
+                    [&, way = way](std::unique_ptr<Communicator> world) { check(*world, folder(), way); });
   }
 
  private:
@@ -33,7 +36,9 @@ TEST_P(ShardedLayersOf, TakeTwoBuffersInTurn) { run(test::check_two_buffers); }
 TEST_P(ShardedLayersOf, ComeInTheirOrderOnly) { run(test::check_order); }
 TEST_P(ShardedLayersOf, AreHeldOnce) { run(test::check_shares); }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, ShardedLayersOf, ::testing::Values(1, 2, 3, 4));
+INSTANTIATE_TEST_SUITE_P(Ranks, ShardedLayersOf,
+                         ::testing::Combine(::testing::Values(1, 2, 3, 4),
+                                            ::testing::Values(GatherWay::kAuto, GatherWay::kCollective)));
 
 class Layers : public ::testing::Test {
  protected:
@@ -46,14 +51,16 @@ class Layers : public ::testing::Test {
 TEST_F(Layers, NeedNoOtherRanks) {
   test::write_layers(folder(), test::small_layers());
   const std::unique_ptr<Communicator> alone = make_single_communicator();
-  test::check_equal_bits(*alone, folder());
-  test::check_passes_without_compute(*alone, folder());
-  test::check_two_buffers(*alone, folder());
+  test::check_equal_bits(*alone, folder(), GatherWay::kAuto);
+  test::check_passes_without_compute(*alone, folder(), GatherWay::kAuto);
+  test::check_two_buffers(*alone, folder(), GatherWay::kAuto);
 }
 
 TEST_F(Layers, OfAFileInHalfPrecisionHaveEqualBitsToo) {
   test::write_layers(folder(), test::small_layers(), at::kBFloat16);
-  test::run_ranks(3, [&](std::unique_ptr<Communicator> world) { test::check_equal_bits(*world, folder()); });
+  test::run_ranks(3, [&](std::unique_ptr<Communicator> world) {
+    test::check_equal_bits(*world, folder(), GatherWay::kAuto);
+  });
 }
 
 TEST_F(Layers, OnMoreRanksThanALayerHasUnits) {

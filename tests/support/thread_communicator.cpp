@@ -30,9 +30,12 @@ class Exchange {
 
   explicit Exchange(std::shared_ptr<std::atomic<bool>> failed) : failed_(std::move(failed)) {}
 
-  void put(const Place& place, const at::Tensor& tensor) {
+  void put(const Place& place, const at::Tensor& tensor) { share(place, tensor.clone()); }
+
+  /// The tensor itself instead of a copy.
+  void share(const Place& place, const at::Tensor& tensor) {
     const std::lock_guard lock(mutex_);
-    parcels_[place] = tensor.clone();
+    parcels_[place] = tensor;
     changed_.notify_all();
   }
 
@@ -103,6 +106,61 @@ class Pickup : public Transfer {
   std::vector<std::pair<Exchange::Place, at::Tensor>> waiting_;
 };
 
+/// Shares that ranks read from one another, as GPUs of one host do. What a gather doesn't promise of a rank's
+/// own part is rubbish.
+class DirectShares : public PeerShares {
+ public:
+  DirectShares(int rank, std::vector<at::Tensor> shares) : rank_(rank), shares_(std::move(shares)) {}
+
+  using PeerShares::launch_gather;
+  std::unique_ptr<Transfer> launch_gather(int64_t begin, int64_t count, const at::Tensor& all,
+                                          OwnPart own) override {
+    const auto size = static_cast<int>(shares_.size());
+    if (all.numel() != count * size || own.head + own.tail > count) {
+      throw InternalError("launch_gather: the sizes don't fit");
+    }
+    spoil(all);
+    auto copies = std::make_unique<Copies>();
+    for (int rank = 0; rank < size; ++rank) {
+      const at::Tensor from = shares_[static_cast<size_t>(rank)].narrow(0, begin, count);
+      const at::Tensor to = all.narrow(0, rank * count, count);
+      if (rank == rank_) {
+        copies->add(from.narrow(0, 0, own.head), to.narrow(0, 0, own.head));
+        copies->add(from.narrow(0, count - own.tail, own.tail), to.narrow(0, count - own.tail, own.tail));
+      } else {
+        copies->add(from, to);
+        bytes_gathered_ += static_cast<int64_t>(from.nbytes());
+      }
+    }
+    return copies;
+  }
+
+  bool is_collective() const override { return false; }
+  std::string way() const override { return "threads"; }
+  int64_t bytes_gathered() const override { return bytes_gathered_; }
+
+ private:
+  /// Made when they are finished.
+  class Copies : public Transfer {
+   public:
+    void add(const at::Tensor& from, const at::Tensor& to) { waiting_.emplace_back(from, to); }
+    bool test() override {
+      finish();
+      return true;
+    }
+    void finish() override {
+      for (const auto& [from, to] : std::exchange(waiting_, {})) to.copy_(from);
+    }
+
+   private:
+    std::vector<std::pair<at::Tensor, at::Tensor>> waiting_;
+  };
+
+  int rank_;
+  std::vector<at::Tensor> shares_;
+  int64_t bytes_gathered_ = 0;
+};
+
 class ThreadCommunicator : public Communicator {
  public:
   ThreadCommunicator(std::shared_ptr<Exchange> exchange, int rank, int size)
@@ -136,6 +194,15 @@ class ThreadCommunicator : public Communicator {
       pickup->add({from, -1, number}, all.narrow(0, from * part.size(0), part.size(0)));
     }
     return pickup;
+  }
+
+  std::unique_ptr<PeerShares> publish(const at::Tensor& share, GatherWay way) override {
+    if (way == GatherWay::kCollective) return Communicator::publish(share, way);
+    const int64_t number = collectives_++;
+    exchange_->share({rank_, -1, number}, share);
+    std::vector<at::Tensor> shares;
+    for (int from = 0; from < size_; ++from) shares.push_back(exchange_->get({from, -1, number}, size_));
+    return std::make_unique<DirectShares>(rank_, std::move(shares));
   }
 
   void broadcast(const at::Tensor& tensor, int root) override {

@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "latentcast/comm/activity.h"
+#include "latentcast/comm/peer_shares.h"
 #include "latentcast/error.h"
 
 namespace latentcast {
@@ -59,6 +60,10 @@ class Communicator {
   virtual Exchange launch_exchange(const std::vector<Message>& sends, const std::vector<Message>& receives);
   /// Afterwards every rank's `all` [size · n] has the ranks' `part` [n] in their order.
   virtual std::unique_ptr<Transfer> launch_all_gather(const at::Tensor& part, const at::Tensor& all) = 0;
+
+  /// Opens a tensor of each rank, of the same size and type, to the others: it must stay as it is for the
+  /// result's life. Collective.
+  virtual std::unique_ptr<PeerShares> publish(const at::Tensor& share, GatherWay way);
 
   /// Afterwards every rank has `root`'s values in `tensor`.
   virtual void broadcast(const at::Tensor& tensor, int root) = 0;

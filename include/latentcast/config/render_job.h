@@ -59,6 +59,7 @@ struct RenderJob {
   std::string decoder = "auto";              ///< auto, rank or stream
   std::string split = "auto";                ///< auto, timestep or layers
   std::string shard = "auto";                ///< auto, on or off
+  std::string gather = "auto";               ///< auto or collective
   std::string layer_partition = "balanced";  ///< balanced, even or N,N,...; see given_partition()
   int timeout = 300;                         ///< seconds without progress after which a rank is given up
 

@@ -34,8 +34,17 @@ struct LayerLayout {
 /// `dtype` is that of the tensors that the network doesn't ask for in float32.
 LayerLayout lay_out_layer(const DitConfig& config, int64_t layer, at::ScalarType dtype);
 
+/// A part of a layer's buffer that is somewhere else: the bytes from `begin` on (1-D, uint8). Tensors that
+/// lie wholly in it are used there.
+struct PartInPlace {
+  int64_t begin = 0;
+  at::Tensor bytes;
+
+  bool holds(const PlacedTensor& tensor) const;
+};
+
 /// The layer's weights as views of a buffer that is laid out like this (1-D, uint8, on any device).
 DitLayerWeights view_layer(const LayerLayout& layout, const DitConfig& config, int64_t layer,
-                           const at::Tensor& buffer);
+                           const at::Tensor& buffer, const PartInPlace& in_place = {});
 
 }  // namespace latentcast

@@ -24,19 +24,21 @@ struct ShardCounters {
 };
 
 /// Layers whose weights are divided over a group of ranks: rank r holds part r of each layer's flat buffer,
-/// and all ranks gather layer l + 1 while l computes. After the last layer comes layer 0 again, so the next
-/// pass finds it gathered. At most two layers are whole at any time. The values are ResidentLayers' to the
+/// and each rank gathers layer l + 1 while l computes. After the last layer comes layer 0 again, so the next
+/// pass finds it gathered. Where ranks read one another's shares, a rank uses the tensors that it has whole
+/// where they are. At most two layers are whole at any time. The values are ResidentLayers' to the
 /// bit.
 ///
 /// Every rank of the group must walk through the same number of passes: by acquire(0), acquire(1) …
-/// acquire(layers − 1), or by pass_without_compute(). On a GPU a layer's buffer is taken by the gather of the
-/// layer after next in the order of the current stream, so its work must be enqueued there before the next
-/// acquire().
+/// acquire(layers − 1), or by pass_without_compute(), which does nothing where shares are read directly. On a
+/// GPU a layer's buffer is taken by the gather of the layer after next in the order of the current stream, so
+/// its work must be enqueued there before the next acquire().
 class ShardedLayers : public LayerProvider {
  public:
   /// Reads this rank's parts, onto the source's device and in its dtype; nothing else of the layers is read.
-  /// Not collective. `source` is only used here.
-  ShardedLayers(RangeSource& source, const DitConfig& config, std::unique_ptr<Communicator> group);
+  /// Ends with all ranks' parts open to one another: collective. `source` is only used here.
+  ShardedLayers(RangeSource& source, const DitConfig& config, std::unique_ptr<Communicator> group,
+                GatherWay way = GatherWay::kAuto);
   /// Waits for the gather that the last acquire() began, unless an exception is on its way.
   ~ShardedLayers() override;
   ShardedLayers(const ShardedLayers&) = delete;
@@ -50,10 +52,12 @@ class ShardedLayers : public LayerProvider {
   void pass_without_compute();
 
   ShardCounters counters() const;
+  const PeerShares& shares() const { return *shares_; }
 
  private:
   void read_part(RangeSource& source, int64_t layer);
   at::Tensor part_of(int64_t layer) const;
+  void use_own_parts_in_place();
   void launch(int64_t layer, size_t buffer);
   void step(int64_t layer);
 
@@ -63,6 +67,9 @@ class ShardedLayers : public LayerProvider {
   std::vector<int64_t> part_begin_;    ///< of each layer in share_
   at::Tensor share_;                   ///< [bytes] uint8
   std::array<at::Tensor, 2> buffers_;  ///< [bytes of the largest layer] uint8
+  std::unique_ptr<PeerShares> shares_;
+  std::vector<OwnPart> wanted_;        ///< of each layer's gather; none if a gather brings all
+  std::vector<PartInPlace> in_place_;  ///< of each layer: what this rank needn't gather
   std::array<std::vector<std::optional<DitLayerWeights>>, 2>
       views_;                            ///< [buffer][layer], made when first needed
   std::unique_ptr<Transfer> under_way_;  ///< of layer next_ into buffer filling_
