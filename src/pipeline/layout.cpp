@@ -250,8 +250,9 @@ int64_t RankLayout::blocks_under_way() const {
     least = std::min(least, work[static_cast<size_t>(stage.rank)]);
     most = std::max(most, work[static_cast<size_t>(stage.rank)]);
   }
-  const bool uneven = least < kEqual * most || decodes(stages.back().rank);
-  return uneven ? count + 1 : count;
+  // Decoding comes in bursts, once a block: its delay must not reach round to the busiest stage.
+  if (decodes(stages.back().rank)) return count + 2;
+  return least < kEqual * most ? count + 1 : count;
 }
 
 double block_period(const RankLayout& layout) {

@@ -40,6 +40,10 @@ TEST(BenchLayout, IsReadFromItsName) {
   EXPECT_EQ(sharded.ranks, 2);
   EXPECT_TRUE(sharded.shard);
   EXPECT_EQ(sharded.decoder, BenchDecoder::kStream);
+  EXPECT_EQ(sharded.gather, GatherWay::kAuto);
+  const BenchLayout collective = parse_bench_layout("timestep+shard-collective", 2);
+  EXPECT_TRUE(collective.shard);
+  EXPECT_EQ(collective.gather, GatherWay::kCollective);
   EXPECT_EQ(parse_bench_layout("one/after", 4).name, "one/after");
   EXPECT_EQ(parse_bench_layout("one", 4).ranks, 1);
   EXPECT_EQ(parse_bench_layout("layers+even/rank", 4).partition.kind, LayerPartition::Kind::kEven);
@@ -63,16 +67,16 @@ TEST(BenchLayout, IsRefusedIfItIsNone) {
 TEST(BenchBlocks, AreMeasuredWhileThePipelineIsFull) {
   const auto blocks = [](const char* name, int world_size) {
     const RankLayout layout = lay_out_bench(parse_bench_layout(name, world_size), {}, 4, 40);
-    return blocks_to_run(layout, 5);
+    return blocks_to_run(layout, 6);
   };
-  EXPECT_EQ(blocks("one", 1).measured(), 5);
-  EXPECT_EQ(blocks("one", 1).all, 2 + 5 + 1);
-  EXPECT_EQ(blocks("timestep", 4).measured(), 5);
+  EXPECT_EQ(blocks("one", 1).measured(), 6);
+  EXPECT_EQ(blocks("one", 1).all, 2 + 6 + 1);
+  EXPECT_EQ(blocks("timestep", 4).measured(), 6);
   EXPECT_EQ(blocks("timestep", 4).first_end, 8);
-  const BenchBlocks layers = blocks("layers/stream", 3);  // four blocks under way
-  EXPECT_EQ(layers.measured(), 8) << "whole turns";
-  EXPECT_EQ(layers.first_end, 8);
-  EXPECT_EQ(layers.all, 8 + 8 + 4);
+  const BenchBlocks layers = blocks("layers/stream", 3);  // five blocks under way
+  EXPECT_EQ(layers.measured(), 10) << "whole turns";
+  EXPECT_EQ(layers.first_end, 10);
+  EXPECT_EQ(layers.all, 10 + 10 + 5);
 }
 
 MeasuredLayout measured(const char* name, double period, double allowed) {
@@ -161,6 +165,8 @@ void expect_well_formed(const json& layout) {
     }
     EXPECT_LE(waited, 1 + 1e-9);
     if (!sharded) EXPECT_EQ(rank.at("waited").at("gathers"), 0);
+    EXPECT_EQ(rank.contains("gathers"), sharded);
+    EXPECT_GT(rank.at("work_ms"), 0);
     EXPECT_GE(rank.at("weights_bytes").at("transformer"), rank.at("weights_bytes").at("layers"));
   }
 }
@@ -178,6 +184,7 @@ TEST(BenchPipeline, MeasuresTheDefaultListOnTwoRanks) {
   EXPECT_EQ(layers_bytes(layout_named(report, "layers+even@2/off")), whole);
   for (const json& rank : layout_named(report, "timestep+shard@2/off").at("per_rank")) {
     EXPECT_GT(rank.at("waited").at("gathers"), 0);
+    EXPECT_EQ(rank.at("gathers"), "mpi");
   }
   const json& decoding = layout_named(report, "timestep@2/stream").at("per_rank");
   EXPECT_EQ(decoding[0].at("weights_bytes").at("decoder"), 0);

@@ -68,8 +68,8 @@ struct RankLayout {
 
   int stage_of(int rank) const;  ///< −1: none
   /// Blocks that are under way at once. By layers a stage waits for a block to come round: one block a stage
-  /// keeps all busy where all take equally long, one more where they don't, or where the last one also
-  /// decodes.
+  /// keeps all busy where all take equally long, one more where they don't, two more where the last one
+  /// also decodes. Each is tokens (32 MB at 704×384) that wait somewhere.
   int64_t blocks_under_way() const;
   bool decodes(int rank) const { return rank == decoder_rank; }
   bool operator==(const RankLayout&) const = default;
