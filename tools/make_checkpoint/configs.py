@@ -7,7 +7,7 @@ def dit(d):
     return {
         "_class_name": "WanModel_S2V", "_diffusers_version": "0.34.0", "model_type": "s2v",
         "dim": d.dit.dim, "ffn_dim": d.dit.ffn, "num_heads": d.dit.heads, "num_layers": d.dit.layers,
-        "freq_dim": shapes.TIME_FREQUENCIES, "text_len": 512, "in_dim": shapes.LATENT_CHANNELS,
+        "freq_dim": shapes.TIME_FREQUENCIES, "text_len": d.text.length, "in_dim": shapes.LATENT_CHANNELS,
         "out_dim": shapes.LATENT_CHANNELS, "cond_dim": shapes.LATENT_CHANNELS, "eps": 1e-06,
         "audio_dim": d.audio.dim, "num_audio_token": shapes.AUDIO_TOKENS, "audio_inject_layers": d.dit.inject,
         "enable_adain": True, "adain_mode": "attn_norm", "zero_init": True, "zero_timestep": True,

@@ -21,6 +21,7 @@ class Text:
     heads: int
     layers: int
     vocab: int  # rows of the embedding; 0: as many as the tokenizer needs
+    length: int = 512  # tokens a prompt is padded to
 
 
 @dataclasses.dataclass
@@ -71,7 +72,7 @@ def from_checkpoint(folder, shapes):
         Dit(config["dim"], config["ffn_dim"], config["num_heads"], config["num_layers"],
             config["audio_inject_layers"]),
         Text(text_dim, text["blocks.0.ffn.fc1.weight"][0], text["blocks.0.pos_embedding.embedding.weight"][1],
-             _layers(text, "blocks.", ".norm1.weight"), vocab),
+             _layers(text, "blocks.", ".norm1.weight"), vocab, config["text_len"]),
         Audio(wav2vec2["hidden_size"], wav2vec2["intermediate_size"], wav2vec2["num_attention_heads"],
               wav2vec2["num_hidden_layers"], wav2vec2["conv_dim"][0], wav2vec2["num_conv_pos_embeddings"],
               wav2vec2["num_conv_pos_embedding_groups"], wav2vec2["vocab_size"]),

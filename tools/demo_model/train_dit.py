@@ -1,0 +1,178 @@
+"""Trains the transformer on clips of drawn faces, through the sampler's own steps: the latents of each step are those that
+the steps before it gave, so the model learns to mend its own mistakes. What is right is known at every step, since sound
+and picture determine the video (controls.py).
+
+    python tools/demo_model/train_dit.py --out OUT --models FOLDER --speech SPEECH.npz [--start OUT/dit.pt]
+
+FOLDER has vae.pt, audio.pt, text.pt and spiece.model. Writes OUT/dit.pt, a log, and a sheet of samples: right, made."""
+
+import os
+import time
+
+import torch
+
+import clips
+import dit
+import muon
+import pictures
+import train_audio
+import train_text
+import train_vae
+import training
+import vae
+import wav2vec2
+import weights_file
+
+
+def load_models(folder, recipe, dims, device):
+    split, dims.text.vocab = train_text.tokens(folder, recipe)
+    weights = {name: weights_file.load(os.path.join(folder, name + ".pt"), device) for name in ("vae", "audio", "text")}
+    return split, weights
+
+
+def normalised_vae(weights, device, size, dtype):
+    """The autoencoder with its latents' scale folded in."""
+    net = vae.Vae(weights, dtype, short=True)
+    vae.fold(weights, *train_vae.statistics(net, 99, device, size, 8 if size > 64 else 1))
+    return net
+
+
+def draw_steps(some, generator):
+    """Adds what is drawn anew for every batch: noise, places in time, and distances of the reference, a step each."""
+    n, _, latents, _, _ = some["latents"].shape
+    device = some["latents"].device
+    far = torch.exp(torch.rand(n, generator=generator, device=device) * 7.5).long() + 3
+    some["first"] = torch.where(some["later"], far, 0)
+    some["noise"] = torch.randn(some["latents"].shape, generator=generator, device=device)
+    some["distance"] = torch.randint(4, 31, (len(dit.schedule()), n, latents // dit.BLOCK), generator=generator, device=device)
+    return some
+
+
+def one_step(net, some, x, step, sigma):
+    n, _, latents, h, w = x.shape
+    tables = net.tables(some["first"], latents // dit.BLOCK, some["distance"][step], h, w)
+    prompt = net.text(some["text"])
+    condition = net.condition(some["reference"], some["motion"], prompt)
+    timestep = torch.full((n,), sigma * 1000, device=x.device)
+    return net.velocity(x, timestep, prompt, condition, net.audio(some["features"]), tables)
+
+
+@torch.no_grad()
+def sample(net, some):
+    sigmas = dit.schedule() + [0.0]
+    x = some["noise"]
+    for i, sigma in enumerate(sigmas[:-1]):
+        x = x + (sigmas[i + 1] - sigma) * one_step(net, some, x, i, sigma)
+    return x
+
+
+def loss_parts(net, some):
+    """Functions that go backward: the first through all steps but the last, the second through the last, from where the
+    first has come. The first returns where it came to and each step's error in the finished latents."""
+    sigmas = dit.schedule()
+    weight = torch.empty_like(some["latents"][:, :1])
+    came_to = torch.empty_like(some["latents"])
+
+    def first_steps():
+        # What moves counts more.
+        weight.copy_(1 + 3 * (some["latents"] - some["motion"][:, :, -1:]).abs().mean(1, keepdim=True).clamp_max(1))
+        x, errors = some["noise"], []
+        for i, sigma in enumerate(sigmas[:-1]):
+            velocity = one_step(net, some, x, i, sigma)
+            error = x - sigma * velocity - some["latents"]
+            errors.append(error.detach().square().mean())
+            ((error.square() + 1e-3).sqrt() * weight).mean().div(3).backward()
+            x = x + (sigmas[i + 1] - sigma) * velocity.detach()
+        came_to.copy_(x)
+        return torch.stack(errors)
+
+    def last_step():
+        # It can hardly change anything: its velocity counts as if the step were longer.
+        velocity = one_step(net, some, came_to, len(sigmas) - 1, sigmas[-1])
+        error = 0.05 * (velocity - (came_to - some["latents"]) / sigmas[-1])
+        ((error.square() + 1e-3).sqrt() * weight).mean().div(3).backward()
+        return error.detach().square().mean()
+
+    return [first_steps, last_step]
+
+
+@torch.no_grad()
+def test(net, vae_net, store, features, generator, path, count=4):
+    some = draw_steps(store.batch(count, generator, features), generator)
+    made = sample(net, some)
+    error = (made - some["latents"]).square().mean().item()
+    rows = []
+    for x in (some["latents"], made):
+        past = some["motion"][:, :, :4]
+        rows.append(vae_net.decode(vae.denormalise(torch.cat([past, x], 2)))[:, :, 13:])
+    show = [0, 5, 11, 13, 20, 26, 33, 40, 47]
+    picture = vae_net.decode(vae.denormalise(some["motion"][:, :, :4]))[:, :, -1]
+    pictures.write_png(path, pictures.sheet([[picture[k]] + [r[k, :, j] for j in show] for k in range(count) for r in rows]))
+    return error, vae.psnr(rows[1], rows[0].clamp(-1, 1))
+
+
+def main():
+    args = training.arguments(
+        __doc__, models=(str, None, "folder of the other networks"), speech=(str, None, "what make_speech.py wrote"),
+        batch=(int, 8, "clips a step"), rate=(float, 2e-3, "learning rate at its peak"),
+        size=(int, 0, "side of the pictures"), clips=(int, 800, "clips made before training starts"),
+        limit=(int, 12000, "clips kept"), every=(int, 10, "steps between new clips"), fresh=(int, 16, "new clips at a time"))
+    os.makedirs(args.out, exist_ok=True)
+    recipe = weights_file.read_recipe()
+    dims = weights_file.dims_of(recipe)
+    device, size = args.device, args.size or recipe["size"]
+    gpu = str(device).startswith("cuda")
+    dtype = torch.bfloat16 if gpu else torch.float32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    log = weights_file.Log(os.path.join(args.out, "dit.log.jsonl"))
+    start = time.monotonic()
+    since = lambda: time.monotonic() - start
+    split, others = load_models(args.models, recipe, dims, device)
+    vae_net = normalised_vae(others["vae"], device, size, dtype)
+    weights_file.save(os.path.join(args.out, "vae_folded.pt"), others["vae"])
+    samples, tracks = train_audio.read_speech(args.speech, device)
+    features, tracks = clips.speech_features(wav2vec2.Wav2Vec2(others["audio"], dims), samples, tracks)
+    log(stage="speech", seconds=since(), pieces=len(samples))
+    store = clips.Clips(vae_net, tracks, others["text"], split, dims.text.length, size, device, args.seed, args.limit)
+    while len(store) < args.clips:
+        store.add(min(args.fresh, args.limit))
+    log(stage="clips", seconds=since(), clips=len(store))
+
+    if args.start:
+        weights = weights_file.load(args.start, device)
+    else:
+        weights = dit.adjust(weights_file.fresh("dit", dims, args.seed, device), dims)
+    trained = weights_file.require_grad(weights)
+    net = dit.Dit(weights, dims, dtype, training.fuser(device, dynamic=False))
+    optimizer = muon.Both(weights, args.rate)
+    average = weights_file.Average(weights, 0.998)
+    generator = torch.Generator(device).manual_seed(args.seed)
+    some = draw_steps(store.batch(args.batch, generator, features), generator)
+    some = {name: value.clone() for name, value in some.items()}  # where all batches are put
+    step = training.graphed(loss_parts(net, some), trained, gpu)
+    log(stage="ready", seconds=since())
+    schedule = training.Schedule(optimizer, max(1.0, args.seconds - since()), args.steps, args.rate)
+    while schedule.next():
+        if schedule.step % args.every == 0:
+            store.add(min(args.fresh, args.limit))
+        for name, value in draw_steps(store.batch(args.batch, generator, features), generator).items():
+            some[name].copy_(value)
+        errors = step(2 if schedule.step % 4 == 0 else 1)[0]
+        norm = torch.nn.utils.clip_grad_norm_([v for v in trained if v.grad is not None], 1.0)
+        optimizer.step()
+        average.update(weights)
+        if schedule.step in (1, 2, 10, 50) or schedule.step % 100 == 0:
+            log(step=schedule.step, seconds=since(), errors=[round(e, 5) for e in errors.tolist()], norm=norm.item(),
+                clips=len(store))
+        if schedule.step % 1000 == 0:
+            weights_file.save(os.path.join(args.out, "dit.pt"), average.values)
+    weights_file.save(os.path.join(args.out, "dit.pt"), average.values)
+    kept = dit.Dit({n: v.to(torch.bfloat16).float() for n, v in average.values.items()}, dims, dtype)
+    unseen = clips.Clips(vae_net, tracks, others["text"], split, dims.text.length, size, device, "test", 16)
+    unseen.add(8)
+    error, quality = test(kept, vae_net, unseen, features, generator, os.path.join(args.out, "dit.png"))
+    log(step=schedule.step, seconds=since(), test_error=error, test_psnr_to_decoded=quality)
+
+
+if __name__ == "__main__":
+    main()
