@@ -4,8 +4,10 @@
 #include <bit>
 #include <cmath>
 
+#include "operation.h"
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <torch/library.h>
 
 // One build for every processor: the loader picks the widest instructions that are there. The sanitizers'
 // start-up code can't run before the loader has chosen.
@@ -103,10 +105,21 @@ void channel_norm(const at::Tensor& x, const at::Tensor& gain, const at::Tensor&
     norm_cpu(x, gain, out, silu);
     return;
   }
+  if (x.is_cuda() && x.is_contiguous(at::MemoryFormat::ChannelsLast3d) &&
+      out.is_contiguous(at::MemoryFormat::ChannelsLast3d)) {
+    static const auto run =
+        operation<void(const at::Tensor&, const at::Tensor&, at::Tensor, bool)>("latentcast::channel_norm");
+    run.call(x, gain, out, silu);
+    return;
+  }
   const at::Tensor length =
       at::linalg_vector_norm(x, 2, at::IntArrayRef({1}), /*keepdim=*/true).clamp_min_(1e-12);
   at::Tensor y = x / length * gain.view({1, -1, 1, 1, 1});
   out.copy_(silu ? at::silu_(y) : y);
+}
+
+TORCH_LIBRARY_FRAGMENT(latentcast, library) {
+  library.def("channel_norm(Tensor x, Tensor gain, Tensor(a!) out, bool silu) -> ()");
 }
 
 }  // namespace latentcast
