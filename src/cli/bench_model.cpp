@@ -9,7 +9,6 @@
 #include <ATen/ATen.h>
 
 #include "latentcast/error.h"
-#include "latentcast/model/vae/decoder.h"
 #include "latentcast/model/vae/latent_scale.h"
 #include "latentcast/pipeline/stage.h"
 #include "latentcast/telemetry/memory.h"
@@ -124,29 +123,6 @@ Json bench_dit(const BenchJob& job, const ModelShape& model, const ComputeDevice
                  {"step", summary(measure(device, job.repeats, step))},
                  {"weights_bytes", weights}};
   return report;
-}
-
-Json bench_vae(const BenchJob& job, const ModelShape& model, const ComputeDevice& device) {
-  const at::TensorOptions options = at::TensorOptions().dtype(device.dtype).device(device.device);
-  RandomSource source(options);
-  list_vae_decoder(source, model.vae_width);
-  const VaeDecoder decoder(source);
-  CausalState state;
-  const at::Tensor latents = at::randn({kLatentChannels, kBlockLatents, job.height / 8, job.width / 8},
-                                       at::TensorOptions().device(device.device));
-  synchronize(device);
-  const auto start = Clock::now();
-  decoder.decode(latents, state);
-  synchronize(device);
-  const std::chrono::duration<double> first = Clock::now() - start;
-  const std::vector<double> times = measure(device, job.repeats, [&] { decoder.decode(latents, state); });
-  int64_t state_bytes = 0;
-  for (const at::Tensor& cache : state.caches) {
-    state_bytes += static_cast<int64_t>(cache.nbytes());
-  }
-  return {{"bench", "vae"},           {"width", model.vae_width},
-          {"latents", kBlockLatents}, {"first_decode_s", first.count()},
-          {"decode", summary(times)}, {"state_bytes", state_bytes}};
 }
 
 void write_report(const Json& report, const BenchJob& job) {

@@ -2,6 +2,7 @@
 
 extern "C" {
 #include <libavutil/cpu.h>
+#include <libavutil/imgutils.h>
 #include <libavutil/opt.h>
 }
 
@@ -14,9 +15,6 @@ extern "C" {
 
 namespace latentcast {
 namespace {
-
-/// Exact on every machine, whatever its vector instructions.
-constexpr int kScaleFlags = SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT;
 
 constexpr std::array<std::string_view, 10> kPresets = {"ultrafast", "superfast", "veryfast", "faster",
                                                        "fast",      "medium",    "slow",     "slower",
@@ -53,17 +51,6 @@ void set_colours(AVCodecContext& encoder) {
   encoder.chroma_sample_location = AVCHROMA_LOC_LEFT;
 }
 
-Scaler make_scaler(const VideoSettings& settings) {
-  Scaler scaler(sws_getContext(settings.width, settings.height, AV_PIX_FMT_RGB24, settings.width,
-                               settings.height, AV_PIX_FMT_YUV420P, kScaleFlags, nullptr, nullptr, nullptr));
-  if (!scaler) throw InternalError("can't convert frames to yuv420p");
-  const int code =
-      sws_setColorspaceDetails(scaler.get(), sws_getCoefficients(SWS_CS_DEFAULT), /*srcRange=*/1,
-                               sws_getCoefficients(SWS_CS_ITU709), /*dstRange=*/0, 0, 1 << 16, 1 << 16);
-  require_ffmpeg(code, "convert frames to BT.709");
-  return scaler;
-}
-
 }  // namespace
 
 H264Encoder::H264Encoder(const VideoSettings& settings) : settings_(settings) {
@@ -86,29 +73,29 @@ H264Encoder::H264Encoder(const VideoSettings& settings) : settings_(settings) {
   av_opt_set_double(encoder_->priv_data, "crf", settings.crf, 0);
   keep_reproducible(*encoder_);
   require_ffmpeg(avcodec_open2(encoder_.get(), codec, nullptr), "open the video encoder");
-  scaler_ = make_scaler(settings);
 }
 
-void H264Encoder::convert(std::span<const uint8_t> rgb) {
-  const size_t wanted = static_cast<size_t>(settings_.width) * settings_.height * 3;
-  if (rgb.size() != wanted) {
-    throw InternalError("a frame of " + std::to_string(rgb.size()) + " bytes for a video of " +
-                        std::to_string(settings_.width) + "x" + std::to_string(settings_.height));
+void H264Encoder::fill(std::span<const uint8_t> yuv) {
+  const int width = settings_.width, height = settings_.height;
+  if (yuv.size() != static_cast<size_t>(width) * height * 3 / 2) {
+    throw InternalError("a frame of " + std::to_string(yuv.size()) + " bytes for a video of " +
+                        std::to_string(width) + "x" + std::to_string(height));
   }
   av_frame_unref(frame_.get());  // the encoder may still hold the one before
   frame_->format = AV_PIX_FMT_YUV420P;
-  frame_->width = settings_.width;
-  frame_->height = settings_.height;
+  frame_->width = width;
+  frame_->height = height;
   require_ffmpeg(av_frame_get_buffer(frame_.get(), 0), "get memory for a frame");
-  const uint8_t* planes[4] = {rgb.data()};
-  const int strides[4] = {settings_.width * 3};
-  const int made =
-      sws_scale(scaler_.get(), planes, strides, 0, settings_.height, frame_->data, frame_->linesize);
-  if (made != settings_.height) throw InternalError("can't convert a frame to yuv420p");
+  const uint8_t* planes[4] = {};
+  int strides[4] = {};
+  const int used = av_image_fill_arrays(const_cast<uint8_t**>(planes), strides, yuv.data(),
+                                        AV_PIX_FMT_YUV420P, width, height, /*align=*/1);
+  require_ffmpeg(used, "lay out a frame");
+  av_image_copy(frame_->data, frame_->linesize, planes, strides, AV_PIX_FMT_YUV420P, width, height);
 }
 
-void H264Encoder::send(std::span<const uint8_t> rgb) {
-  convert(rgb);
+void H264Encoder::send(std::span<const uint8_t> yuv) {
+  fill(yuv);
   frame_->pts = sent_++;
   require_ffmpeg(avcodec_send_frame(encoder_.get(), frame_.get()), "encode a frame");
 }

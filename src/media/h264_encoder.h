@@ -9,14 +9,15 @@
 
 namespace latentcast {
 
-/// RGB frames to H.264 (x264, yuv420p, BT.709 limited range). Packets' times count frames from 0.
+/// Frames to H.264 (x264, yuv420p, BT.709 limited range). Packets' times count frames from 0.
 class H264Encoder {
  public:
   explicit H264Encoder(const VideoSettings& settings);
 
   const AVCodecContext& context() const { return *encoder_; }
 
-  void send(std::span<const uint8_t> rgb);
+  /// See SegmentWriter::write().
+  void send(std::span<const uint8_t> yuv);
   /// No more frames; the packets held back come out of receive().
   void finish();
 
@@ -24,11 +25,10 @@ class H264Encoder {
   AVPacket* receive();
 
  private:
-  void convert(std::span<const uint8_t> rgb);
+  void fill(std::span<const uint8_t> yuv);
 
   VideoSettings settings_;
   CodecContext encoder_;
-  Scaler scaler_;
   Frame frame_ = make_frame();
   Packet packet_ = make_packet();
   int64_t sent_ = 0;

@@ -69,9 +69,9 @@ class SegmentWriter::Impl {
     file_.check(code);
   }
 
-  void write(std::span<const uint8_t> rgb) {
+  void write(std::span<const uint8_t> yuv) {
     require_open();
-    encoder_.send(rgb);
+    encoder_.send(yuv);
     ++frames_;
     write_packets();
   }
@@ -145,7 +145,7 @@ SegmentWriter::~SegmentWriter() = default;
 SegmentWriter::SegmentWriter(SegmentWriter&&) noexcept = default;
 SegmentWriter& SegmentWriter::operator=(SegmentWriter&&) noexcept = default;
 
-void SegmentWriter::write(std::span<const uint8_t> rgb) { impl_->write(rgb); }
+void SegmentWriter::write(std::span<const uint8_t> yuv) { impl_->write(yuv); }
 
 int64_t SegmentWriter::close(const std::function<void()>& before_naming) {
   return impl_->close(before_naming);

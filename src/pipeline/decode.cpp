@@ -8,12 +8,6 @@ namespace {
 constexpr int64_t kWarmUpLatents = 7;
 constexpr int64_t kPieceLatents = 3;
 
-/// [3, n, H, W] in −1..1 -> [n, H, W, 3] in 0..255.
-at::Tensor to_bytes(const at::Tensor& frames) {
-  const at::Tensor scaled = ((frames + 1) * 127.5).round_().to(at::kByte);
-  return scaled.permute({1, 2, 3, 0}).contiguous().to(at::kCPU);
-}
-
 }  // namespace
 
 DecodeStage::DecodeStage(std::shared_ptr<const VaeDecoder> decoder, DecodeMode mode, const at::Tensor& motion,
@@ -41,14 +35,14 @@ void DecodeStage::take(const at::Tensor& latents, bool last_of_clip, const Frame
     warm_up();
   }
   if (mode_ == DecodeMode::kOnline) {
-    sink(to_bytes(decoder_->decode(latents, state_)));
+    sink(decoder_->decode(latents, state_));
     return;
   }
   waiting_.push_back(latents);
   if (last_of_clip) {
     const at::Tensor clip = at::cat(waiting_, 1);
     waiting_.clear();
-    sink(to_bytes(decoder_->decode(clip, state_)));
+    sink(decoder_->decode(clip, state_));
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include "latentcast/kernels/yuv420p.h"
 #include "latentcast/pipeline/stage.h"
 #include "latentcast/pipeline/timeline.h"
 
@@ -35,30 +36,50 @@ void DecodeRunner::trace_frames(const at::Tensor& frames) {
   trace_.append("frame_mean", kept.to(at::kFloat).mean(at::IntArrayRef({1, 2})));
 }
 
-void DecodeRunner::take(const at::Tensor& latents) {
+void DecodeRunner::take(const at::Tensor& latents, bool another_waits) {
   const int64_t number = clip_ * shape_.blocks_per_clip + block_;
   activity_.begin("decoding block " + std::to_string(number));
   if (trace_.keeps_block(number)) {
     trace_.add("block" + std::to_string(number) + ".latents", latents);
   }
   const bool last = is_last_of_clip();
-  decoder_.take(latents, last, [this](const at::Tensor& frames) {
+  std::optional<FramesToHost> frames;
+  decoder_.take(latents, last, [&](const at::Tensor& decoded) {
     if (trace_.active()) {
-      trace_frames(frames);
+      trace_frames(to_rgb24(decoded).to(at::kCPU));
     }
-    decoded_ += frames.size(0);
-    activity_.part("writing its frames");
-    video_.take(frames);
+    decoded_ += decoded.size(1);
+    frames.emplace(to_yuv420p(decoded));
   });
-  sink_(clip_, false);
   ++block_;
-  if (last) {
-    activity_.begin("closing segment " + std::to_string(clip_));
-    video_.end_clip();
-    sink_(clip_, true);
-    ++clip_;
-    block_ = 0;
+  write_behind();  // the block before, while the device decodes this one
+  behind_.push_back(std::move(frames));
+  if (last || !another_waits) {
+    write_behind();
   }
+  if (last) {
+    close_clip();
+  }
+}
+
+void DecodeRunner::write_behind() {
+  while (!behind_.empty()) {
+    if (behind_.front()) {
+      const at::Tensor frames = behind_.front()->wait();
+      activity_.part("writing its frames");
+      video_.take(frames);
+    }
+    behind_.pop_front();
+    sink_(clip_, false);
+  }
+}
+
+void DecodeRunner::close_clip() {
+  activity_.begin("closing segment " + std::to_string(clip_));
+  video_.end_clip();
+  sink_(clip_, true);
+  ++clip_;
+  block_ = 0;
 }
 
 void DecodeRunner::receive_all(Communicator& pipeline, int from, const at::Tensor& like,
@@ -79,7 +100,7 @@ void DecodeRunner::receive_all(Communicator& pipeline, int from, const at::Tenso
     if (!ends && !cut) {
       ask_for_next();
     }
-    take(latents);
+    take(latents, transfer && transfer->test());
     if (cut && at_cut(clip_)) {
       ask_for_next();
     }

@@ -63,11 +63,12 @@ void DecodeWorker::work(int threads) {
     }
     Job job = std::move(waiting_.front());
     waiting_.pop_front();
+    const bool another_waits = !waiting_.empty();
     busy_ = true;
     lock.unlock();
     changed_.notify_all();
     try {
-      decode(std::move(job), stream);
+      decode(std::move(job), stream, another_waits);
     } catch (...) {
       const std::lock_guard again(mutex_);
       error_ = std::current_exception();
@@ -77,11 +78,11 @@ void DecodeWorker::work(int threads) {
   }
 }
 
-void DecodeWorker::decode(Job job, c10::Stream stream) {
+void DecodeWorker::decode(Job job, c10::Stream stream, bool another_waits) {
   job.made.block(stream);
   // The giver's stream must not reuse the latents' memory before this stream has read them.
   cuda().recordDataPtrOnStream(job.latents.storage().data_ptr(), stream);
-  runner_.take(job.latents);
+  runner_.take(job.latents, another_waits);
 }
 
 }  // namespace latentcast

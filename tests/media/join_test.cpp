@@ -91,7 +91,9 @@ TEST(Join, KeepsEveryFrameInOrder) {
     segments.push_back(folder / (std::to_string(n) + ".ts"));
     SegmentWriter writer(segments.back(), settings, first, nullptr);
     for (int64_t i = first; i < first + count; ++i) {
-      writer.write(std::vector<uint8_t>(96 * 64 * 3, static_cast<uint8_t>(20 + 5 * i)));
+      const double grey = 20 + 5 * static_cast<double>(i);
+      writer.write(
+          testing::plain_frame(settings, static_cast<int>(std::lround(16 + grey * 219 / 255)), 128, 128));
     }
     writer.close();
     first += count;

@@ -100,15 +100,24 @@ fs::path tone_track(const TemporaryFolder& folder, int rate, int channels, int64
   return folder / "a.aac";
 }
 
+std::vector<uint8_t> plain_frame(const VideoSettings& settings, int y, int u, int v) {
+  const size_t pixels = static_cast<size_t>(settings.width) * settings.height;
+  std::vector<uint8_t> frame(pixels, static_cast<uint8_t>(y));
+  frame.resize(pixels + pixels / 4, static_cast<uint8_t>(u));
+  frame.resize(pixels + pixels / 2, static_cast<uint8_t>(v));
+  return frame;
+}
+
 std::vector<uint8_t> moving_frame(const VideoSettings& settings, int64_t number) {
   std::vector<uint8_t> frame;
-  for (int y = 0; y < settings.height; ++y) {
-    for (int x = 0; x < settings.width; ++x) {
-      frame.push_back(static_cast<uint8_t>(x * 3 + number * 5));
-      frame.push_back(static_cast<uint8_t>(y * 3 + number));
-      frame.push_back(static_cast<uint8_t>((x ^ y) + number * 2));
+  const auto add_plane = [&](int width, int height, const auto& level) {
+    for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < width; ++x) frame.push_back(static_cast<uint8_t>(16 + level(x, y) % 220));
     }
-  }
+  };
+  add_plane(settings.width, settings.height, [&](int x, int y) { return x * 3 + y + number * 5; });
+  add_plane(settings.width / 2, settings.height / 2, [&](int, int y) { return y * 6 + number; });
+  add_plane(settings.width / 2, settings.height / 2, [&](int x, int y) { return (x ^ y) + number * 2; });
   return frame;
 }
 

@@ -51,7 +51,10 @@ std::filesystem::path tone_track(const TemporaryFolder& folder, int rate, int ch
 /// The size of most tests' videos.
 inline const VideoSettings kSmall{96, 64};
 
-/// Frame `number` of a small moving picture, [height][width][3].
+/// A frame of one colour, as SegmentWriter takes it.
+std::vector<uint8_t> plain_frame(const VideoSettings& settings, int y, int u, int v);
+
+/// Frame `number` of a small moving picture, as SegmentWriter takes it.
 std::vector<uint8_t> moving_frame(const VideoSettings& settings, int64_t number);
 
 /// Frames [first, first + count) as a segment.

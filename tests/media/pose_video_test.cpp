@@ -102,9 +102,8 @@ TEST(PoseVideo, ReadsYuvInItsOwnColours) {
   VideoSettings settings{64, 64};
   settings.crf = 1;
   SegmentWriter writer(folder / "a.ts", settings, 0, nullptr);
-  std::vector<uint8_t> red;
-  for (int i = 0; i < 64 * 64; ++i) red.insert(red.end(), {200, 40, 90});
-  for (int i = 0; i < 5; ++i) writer.write(red);
+  // 200, 40, 90 by BT.709's formulas
+  for (int i = 0; i < 5; ++i) writer.write(testing::plain_frame(settings, 83, 134, 196));
   writer.close();
   const auto frames = PoseReader(folder / "a.ts", 64, 64).read(5);
   const std::array<float, 3> expected = {200, 40, 90};

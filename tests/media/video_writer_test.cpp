@@ -106,7 +106,7 @@ size_t noise_bytes(const std::filesystem::path& path, int crf) {
   settings.crf = crf;
   SegmentWriter writer(path, settings, 0, nullptr);
   std::minstd_rand random(1);
-  std::vector<uint8_t> frame(96 * 64 * 3);
+  std::vector<uint8_t> frame(96 * 64 * 3 / 2);
   for (int i = 0; i < 12; ++i) {
     for (uint8_t& value : frame) value = static_cast<uint8_t>(random() >> 8);
     writer.write(frame);

@@ -87,7 +87,7 @@ int64_t peak_of_decoding(const std::shared_ptr<const VaeDecoder>& decoder, Decod
   for (int64_t block = 0; block < 2 * blocks; ++block) {
     // A block's latents come from the stage before; they are this block's own.
     stage.take(latents.clone(), (block + 1) % blocks == 0,
-               [&](const at::Tensor& made) { frames += made.size(0); });
+               [&](const at::Tensor& made) { frames += made.size(1); });
   }
   EXPECT_EQ(frames, 2 * blocks * 12);
   return CountingAllocator::peak() - before;

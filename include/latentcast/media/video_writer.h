@@ -35,9 +35,9 @@ class SegmentWriter {
   SegmentWriter(SegmentWriter&&) noexcept;
   SegmentWriter& operator=(SegmentWriter&&) noexcept;
 
-  /// One frame, [height][width][3]. Throws InternalError if it has another size, OutputError if the disk is
-  /// full.
-  void write(std::span<const uint8_t> rgb);
+  /// One frame as yuv420p (BT.709, limited range): Y [height][width], then U and V [height / 2][width / 2].
+  /// Throws InternalError if it has another size, OutputError if the disk is full.
+  void write(std::span<const uint8_t> yuv);
 
   /// Finishes the file, makes it durable (file and folder synced) and gives it its name; `before_naming` is
   /// called in between. Returns the frames written; throws InternalError if there were none.

@@ -12,7 +12,7 @@
 
 namespace latentcast {
 
-/// Takes frames [n, H, W, 3] uint8 on the CPU, n ≥ 0, in order.
+/// Takes frames [3, n, H, W] float32 in −1..1 on the decoder's device, n ≥ 0, in order.
 using FrameSink = std::function<void(const at::Tensor& frames)>;
 
 /// Turns a clip's blocks into frames: online block by block, batch in one call a clip. The state is the same.

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <optional>
 
 #include <ATen/core/Tensor.h>
 
 #include "latentcast/comm/communicator.h"
 #include "latentcast/pipeline/decode.h"
 #include "latentcast/pipeline/frame_taker.h"
+#include "latentcast/pipeline/frames_to_host.h"
 #include "latentcast/pipeline/schedule.h"
 
 namespace latentcast {
@@ -22,8 +25,10 @@ class DecodeRunner {
   DecodeRunner(DecodeStage decoder, FrameTaker& video, const ScheduleShape& shape, Trace& trace,
                BlockSink sink, Activity& activity);
 
-  /// The next block's latents [16, 3, h, w] float32, on any device.
-  void take(const at::Tensor& latents);
+  /// The next block's latents [16, 3, h, w] float32, on any device. With `another_waits` the block's frames
+  /// may stay behind until the next call, so that a GPU decodes the next block while they are written; a
+  /// clip's last frames never do.
+  void take(const at::Tensor& latents, bool another_waits = false);
   /// Receives all blocks of the render from the rank of the last stage. The next one is asked for before the
   /// last one is decoded. `like`: shape, type and device of a block's latents. At a cut calls `at_cut`, which
   /// must be given if `cut_after` was.
@@ -36,6 +41,8 @@ class DecodeRunner {
   bool is_last_of_clip() const { return block_ + 1 == blocks_of(clip_); }
   int64_t blocks_of(int64_t clip) const;
   void trace_frames(const at::Tensor& frames);
+  void write_behind();
+  void close_clip();
 
   DecodeStage decoder_;
   FrameTaker& video_;
@@ -44,6 +51,8 @@ class DecodeRunner {
   Activity& activity_;
   BlockSink sink_;
   int64_t clip_, block_ = 0, decoded_;
+  /// Frames of a block that aren't written yet; nothing for a block that gave none.
+  std::deque<std::optional<FramesToHost>> behind_;
 };
 
 }  // namespace latentcast

@@ -38,7 +38,7 @@ class DecodeWorker {
     c10::Event made;
   };
   void work(int threads);
-  void decode(Job job, c10::Stream stream);
+  void decode(Job job, c10::Stream stream, bool another_waits);
 
   DecodeRunner& runner_;
   ComputeDevice device_;

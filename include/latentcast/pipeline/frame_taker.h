@@ -8,7 +8,8 @@ namespace latentcast {
 class FrameTaker {
  public:
   virtual ~FrameTaker() = default;
-  /// Decoded frames [n, H, W, 3] uint8 on the CPU in order, those that are dropped at the start included.
+  /// Decoded frames [n, bytes] uint8 on the CPU in order, each as SegmentWriter takes it; those that are
+  /// dropped at the start included.
   virtual void take(const at::Tensor& frames) = 0;
   /// The clip's frames have all been taken.
   virtual void end_clip() = 0;

@@ -8,6 +8,15 @@
 #include "latentcast/device/device.h"
 
 namespace latentcast::test {
+namespace {
+
+/// LibTorch looks for CUDA's half once, when random numbers are first asked for, and not again.
+class LoadedBeforeAllTests : public testing::Environment {
+  void SetUp() override { gpu(); }
+};
+const testing::Environment* const kLoaded = testing::AddGlobalTestEnvironment(new LoadedBeforeAllTests);
+
+}  // namespace
 
 at::Device gpu() {
   static const at::Device device = select_device("cuda", "bf16", 2).device;

@@ -12,8 +12,8 @@ namespace latentcast {
 
 /// What the past left behind for a causal network: for each convolution in time the last frames of its input,
 /// [1, channels, 1 or 2, h, w], in the order in which the network runs them. Zeros stand for "before the
-/// first frame". Owned by the render, not by the network, so that it can be saved and several streams can
-/// share one network.
+/// first frame". In any order of memory: that of the device's convolutions, or as saved. Owned by the render,
+/// not by the network, so that it can be saved and several streams can share one network.
 struct CausalState {
   std::vector<at::Tensor> caches;  ///< undefined = nothing seen yet
   bool started = false;  ///< the first frame has passed (it takes another way through the time resamplers)
@@ -31,6 +31,9 @@ class CausalCursor {
   CausalState& state_;
   size_t next_;
 };
+
+/// So many frames of zeros like those of `like`, in its order of memory.
+at::Tensor nothing_before(const at::Tensor& like, int64_t frames);
 
 /// x / ‖x‖ · √channels · gain over the channels.
 struct ChannelNorm {

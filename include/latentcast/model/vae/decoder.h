@@ -1,5 +1,7 @@
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -10,34 +12,48 @@
 
 namespace latentcast {
 
+/// Doubles height and width and, with `time`, the frames.
+struct Upsample {
+  at::Tensor weight, bias;         // [out, in, 1, 3, 3]
+  std::optional<CausalConv> time;  // [2 · in, in, 3, 1, 1]
+  at::Tensor run(const at::Tensor& x, CausalCursor& cursor) const;
+};
+
+/// The decoder's weights, in the order in which it runs them.
+struct DecoderParts {
+  CausalConv conv2, conv1;
+  ResidualBlock middle1;
+  SpatialAttention attention;
+  ResidualBlock middle2;
+  std::vector<std::variant<ResidualBlock, Upsample>> upsamples;
+  ChannelNorm head_norm;
+  CausalConv head;
+};
+
+/// Takes `decoder.*` and `conv2.*`; blocks and widths follow from the names and shapes that are there.
+DecoderParts take_decoder(TensorSource& source);
+
+class FusedDecoder;
+
 /// The decoder of Wan2.1's causal video autoencoder (Wan team 2025).
 class VaeDecoder {
  public:
-  /// Takes `decoder.*` and `conv2.*`; blocks and widths follow from the names and shapes that are there.
   explicit VaeDecoder(TensorSource& source);
 
   /// Decodes latents [16, t, h, w] that follow those which `state` has seen: frames [3, n, 8h, 8w] in −1..1,
-  /// float32. n is 4t, or 4t − 3 if the state is fresh: the very first latent stands for one frame. Pieces of
-  /// any length give the same frames, to rounding.
+  /// float32, on the decoder's device, strides as they come. n is 4t, or 4t − 3 if the state is fresh: the
+  /// very first latent stands for one frame. Pieces of any length give the same frames, to rounding.
   at::Tensor decode(const at::Tensor& latents, CausalState& state) const;
 
+  /// Whether convolutions of our own do the work (bf16 on a Hopper GPU, widths of Wan2.1), or LibTorch's.
+  bool is_fused() const { return fused_ != nullptr; }
+
  private:
-  /// Doubles height and width and, with `time`, the frames.
-  struct Upsample {
-    at::Tensor weight, bias;         // [out, in, 1, 3, 3]
-    std::optional<CausalConv> time;  // [2 · in, in, 3, 1, 1]
-    at::Tensor run(const at::Tensor& x, CausalCursor& cursor) const;
-  };
-  using Level = std::variant<ResidualBlock, Upsample>;
-
   at::Tensor run(const at::Tensor& latents, CausalState& state) const;
+  at::Tensor run_parts(at::Tensor x, CausalCursor& cursor) const;
 
-  CausalConv conv2_, conv1_;
-  ResidualBlock middle1_, middle2_;
-  SpatialAttention attention_;
-  std::vector<Level> upsamples_;
-  ChannelNorm head_norm_;
-  CausalConv head_;
+  DecoderParts parts_;  ///< fused: only what comes before FusedDecoder's part
+  std::shared_ptr<const FusedDecoder> fused_;
 };
 
 }  // namespace latentcast
