@@ -3,6 +3,7 @@
 
 #include "bench_model.h"
 #include "bench_options.h"
+#include "bench_parts.h"
 #include "commands.h"
 #include <c10/core/InferenceMode.h>
 
@@ -21,9 +22,11 @@ int run_bench(int argc, const char* const* argv, const MpiSession& mpi) {
   std::string part;
   CLI::App app("Measures the transformer's step or the decoder with random weights made on the device.");
   app.name("latentcast bench");
-  app.add_option("part", part, "dit, vae, or one with options of its own: pipeline, load (bench load --help)")
+  app.add_option("part", part,
+                 "dit, vae, kernels (the parts of dit), or one with options of its own: pipeline, load "
+                 "(bench load --help)")
       ->required()
-      ->check(CLI::IsMember({"dit", "vae"}));
+      ->check(CLI::IsMember({"dit", "vae", "kernels"}));
   add_bench_options(app, job);
   if (!parse_bench(app, argc, argv)) {
     return 0;
@@ -32,10 +35,14 @@ int run_bench(int argc, const char* const* argv, const MpiSession& mpi) {
   const ModelShape model = model_shape(job.model);
   const c10::InferenceMode inference;
   const ComputeDevice device = select_device(job.device, job.dtype, job.threads);
-  nlohmann::ordered_json report =
-      part == "dit" ? bench_dit(job, model, device) : bench_vae(job, model, device);
+  nlohmann::ordered_json report = part == "dit"   ? bench_dit(job, model, device)
+                                  : part == "vae" ? bench_vae(job, model, device)
+                                                  : bench_kernels(job, model, device);
   describe(report, job, device);
   report["peak_device_bytes"] = peak_device_bytes(device);
+  if (part == "dit") {
+    add_limit(report, job, model, device);
+  }
   report["peak_resident_bytes"] = peak_resident_bytes();
   std::cout << report.dump(2) << std::endl;
   write_report(report, job);

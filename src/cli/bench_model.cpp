@@ -81,7 +81,7 @@ Json bench_dit(const BenchJob& job, const ModelShape& model, const ComputeDevice
   const at::TensorOptions options = at::TensorOptions().dtype(device.dtype).device(device.device);
   RandomSource source(options);
   DitGlobalWeights globals = take_dit_globals(source, model.dit);
-  auto layers = std::make_unique<ResidentLayers>(source, model.dit);
+  auto layers = std::make_unique<ResidentLayers>(source, model.dit, job.fp8);
   synchronize(device);
   const int64_t weights = peak_device_bytes(device);
   const StageShape shape{job.height / 8, job.width / 8, 4};

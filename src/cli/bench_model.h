@@ -18,6 +18,7 @@ struct BenchJob {
   std::string size = "704*384";
   int width = 704, height = 384;  ///< exact, unlike a render's area; set by parse_bench_size()
   int repeats = 10, threads = 2;
+  bool fp8 = false;
 };
 
 /// Shapes of a model's networks.

@@ -10,6 +10,7 @@ void add_bench_options(CLI::App& app, BenchJob& job) {
   app.add_option("--device", job.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   app.add_option("--dtype", job.dtype, "auto, float32 or bf16")
       ->check(CLI::IsMember({"auto", "float32", "bf16"}));
+  app.add_flag("--fp8", job.fp8, "the transformer's weights in 8 bits");
   app.add_option("--repeats", job.repeats, "measured calls")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
@@ -33,6 +34,7 @@ void describe(nlohmann::ordered_json& report, const BenchJob& job, const Compute
   report["model"] = job.model;
   report["size"] = job.size;
   report["device"] = device.name;
+  report["fp8"] = job.fp8;
   report["dtype"] = device.dtype == at::kBFloat16 ? "bf16" : "float32";
 }
 

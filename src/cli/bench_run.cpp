@@ -56,7 +56,7 @@ void BenchRun::make_layers(std::unique_ptr<Communicator> shard_group) {
     return;
   }
   const Range range = layout_.stages[static_cast<size_t>(layout_.stage_of(setup_.rank))].layers;
-  auto layers = std::make_unique<RangeOfLayers>(source, config, range.begin, range.end);
+  auto layers = std::make_unique<RangeOfLayers>(source, config, range.begin, range.end, setup_.job.fp8);
   weights_.layers = layers->bytes();
   layers_ = std::move(layers);
 }

@@ -58,6 +58,16 @@ at::Tensor RandomSource::take(const std::string& name, at::IntArrayRef shape) {
   return given(std::move(tensor));
 }
 
+std::vector<at::Tensor> RandomSource::take_together(const std::vector<std::string>& names,
+                                                    at::IntArrayRef shape) {
+  if (!options_.device().is_cuda()) return TensorSource::take_together(names, shape);
+  std::vector<int64_t> all = shape.vec();
+  all.insert(all.begin(), static_cast<int64_t>(names.size()));
+  const at::Tensor together = given(at::empty(all, options_));
+  for (size_t i = 0; i < names.size(); ++i) fill(names[i], shape, together[static_cast<int64_t>(i)]);
+  return together.unbind(0);
+}
+
 at::Tensor RandomSource::take_float(const std::string& name, at::IntArrayRef shape) {
   at::Tensor tensor = at::empty(shape, options_.dtype(at::kFloat));
   fill(name, shape, tensor);

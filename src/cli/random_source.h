@@ -22,6 +22,8 @@ class RandomSource : public RangeSource {
   bool has(const std::string& name) const override { return listed_.count(name) != 0; }
   std::vector<int64_t> shape(const std::string& name) const override;
   at::Tensor take(const std::string& name, at::IntArrayRef shape) override;
+  std::vector<at::Tensor> take_together(const std::vector<std::string>& names,
+                                        at::IntArrayRef shape) override;
   at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override;
   void copy_range(const std::string& name, at::IntArrayRef shape, int64_t first,
                   const at::Tensor& to) override;

@@ -71,8 +71,9 @@ constexpr Option kOptions[] = {
      Group::kComputing, kOurs, kContent},
     {"threads", &J::threads, "N", "Threads a rank; part of the job, since results on a CPU depend on it.",
      Group::kComputing, kOurs, kContent, "physical cores, at most 8"},
-    {"fp8", &J::fp8, "", "Weights in 8 bits. Not in this version.", Group::kComputing, kPublic, kContent, {},
-     "this version keeps the weights as --dtype says: the same picture or better, more memory, slower"},
+    {"fp8", &J::fp8, "",
+     "The transformer's layers in 8 bits (e4m3): half their memory, faster on GPUs that compute in it, less exact.",
+     Group::kComputing, kPublic, kContent},
     {"offload_kv_cache", &J::offload_kv_cache, "", "Keep the caches in host memory. Not in this version.",
      Group::kComputing, kPublic, kRun, {}, "this version keeps the caches on the device"},
 

@@ -1,5 +1,6 @@
 #include "latentcast/kernels/residual.h"
 
+#include "fp8.h"
 #include "operation.h"
 #include <ATen/ATen.h>
 #include <torch/library.h>
@@ -11,17 +12,22 @@ at::Tensor gated_sum(const at::Tensor& x, const at::Tensor& y, const at::Tensor&
   return at::addcmul(x.to(at::kFloat), y.to(at::kFloat), gate);
 }
 
-at::Tensor gated_residual_norm_cpu(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
-                                   const at::Tensor& weight, const at::Tensor& bias, double eps) {
-  return at::layer_norm(gated_sum(x, y, gate), {x.size(-1)}, weight.to(at::kFloat), bias.to(at::kFloat), eps)
-      .to(x.scalar_type());
+std::tuple<at::Tensor, at::Tensor> gated_residual_norm_cpu(const at::Tensor& x, const at::Tensor& y,
+                                                           const at::Tensor& gate, const at::Tensor& weight,
+                                                           const at::Tensor& bias, double eps, bool fp8) {
+  return given_as(
+      at::layer_norm(gated_sum(x, y, gate), {x.size(-1)}, weight.to(at::kFloat), bias.to(at::kFloat), eps),
+      x.scalar_type(), fp8);
 }
 
-at::Tensor residual_modulated_norm_cpu(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
-                                       const at::Tensor& c, const at::Tensor& shift, const at::Tensor& scale,
-                                       double eps) {
+std::tuple<at::Tensor, at::Tensor> residual_modulated_norm_cpu(const at::Tensor& x, const at::Tensor& y,
+                                                               const at::Tensor& gate, const at::Tensor& c,
+                                                               const at::Tensor& shift,
+                                                               const at::Tensor& scale, double eps,
+                                                               bool fp8) {
   const at::Tensor sum = gated_sum(x, y, gate).add_(c);
-  return at::layer_norm(sum, {x.size(-1)}, {}, {}, eps).mul_(1 + scale).add_(shift).to(x.scalar_type());
+  return given_as(at::layer_norm(sum, {x.size(-1)}, {}, {}, eps).mul_(1 + scale).add_(shift), x.scalar_type(),
+                  fp8);
 }
 
 at::Tensor gated_residuals_cpu(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
@@ -31,22 +37,24 @@ at::Tensor gated_residuals_cpu(const at::Tensor& x, const at::Tensor& y, const a
 
 }  // namespace
 
-at::Tensor gated_residual_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
-                               const at::Tensor& weight, const at::Tensor& bias, double eps) {
+Rows gated_residual_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
+                         const at::Tensor& weight, const at::Tensor& bias, double eps, RowForm form) {
   static const auto run =
-      operation<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                           const at::Tensor&, double)>("latentcast::gated_residual_norm");
-  return run.call(x, y, gate, weight, bias, eps);
+      operation<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                                   const at::Tensor&, const at::Tensor&, double, bool)>(
+          "latentcast::gated_residual_norm");
+  auto [values, scales] = run.call(x, y, gate, weight, bias, eps, form == RowForm::kFp8);
+  return {std::move(values), std::move(scales)};
 }
 
-at::Tensor residual_modulated_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
-                                   const at::Tensor& c, const at::Tensor& shift, const at::Tensor& scale,
-                                   double eps) {
-  static const auto run =
-      operation<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                           const at::Tensor&, const at::Tensor&, double)>(
-          "latentcast::residual_modulated_norm");
-  return run.call(x, y, gate, c, shift, scale, eps);
+Rows residual_modulated_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
+                             const at::Tensor& c, const at::Tensor& shift, const at::Tensor& scale,
+                             double eps, RowForm form) {
+  static const auto run = operation<std::tuple<at::Tensor, at::Tensor>(
+      const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+      const at::Tensor&, double, bool)>("latentcast::residual_modulated_norm");
+  auto [values, scales] = run.call(x, y, gate, c, shift, scale, eps, form == RowForm::kFp8);
+  return {std::move(values), std::move(scales)};
 }
 
 at::Tensor gated_residuals(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
@@ -59,12 +67,13 @@ at::Tensor gated_residuals(const at::Tensor& x, const at::Tensor& y, const at::T
 
 TORCH_LIBRARY_FRAGMENT(latentcast, library) {
   library.def(
-      "gated_residual_norm(Tensor x, Tensor y, Tensor gate, Tensor weight, Tensor bias, float eps) -> "
-      "Tensor");
+      "gated_residual_norm(Tensor x, Tensor y, Tensor gate, Tensor weight, Tensor bias, float eps, bool fp8) "
+      "-> "
+      "(Tensor, Tensor)");
   library.def(
       "residual_modulated_norm(Tensor x, Tensor y, Tensor gate, Tensor c, Tensor shift, Tensor scale, float "
-      "eps) -> "
-      "Tensor");
+      "eps, "
+      "bool fp8) -> (Tensor, Tensor)");
   library.def(
       "gated_residuals(Tensor x, Tensor y, Tensor gate, Tensor c, Tensor f, Tensor last_gate) -> Tensor");
 }

@@ -4,7 +4,61 @@
 
 namespace latentcast {
 
-at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+namespace {
+
+Rows fp8_rows(const Rows& x) { return x.is_fp8() ? x : quantize(x.values); }
+
+}  // namespace
+
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  if (!is_fp8()) return at::linear(x, weight, bias);
+  const at::Tensor y = (*this)(Rows(x.reshape({-1, x.size(-1)})));
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = y.size(1);
+  return y.view(shape);
+}
+
+at::Tensor Linear::operator()(const Rows& x) const {
+  return is_fp8() ? fp8_linear(fp8_rows(x), Rows(weight, scale), bias) : at::linear(x.values, weight, bias);
+}
+
+void Linear::into(const Rows& x, const at::Tensor& out) const {
+  if (is_fp8()) {
+    fp8_linear_into(fp8_rows(x), Rows(weight, scale), bias, out);
+    return;
+  }
+  at::Tensor to = out;
+  at::addmm_out(to, bias, x.values, weight.t());
+}
+
+Linear in_fp8(const Linear& linear) {
+  Rows weight = quantize(linear.weight);
+  return {weight.values, linear.bias, weight.scale};
+}
+
+namespace {
+
+/// Undefined on a CPU, where it gains nothing, and if they don't lie one behind the other. Parts that don't
+/// fill whole lines of memory never do: where layers lie in one buffer, there are gaps between such.
+at::Tensor joined(const at::Tensor& first, const at::Tensor& second) {
+  constexpr int64_t kLine = 256;
+  if (!first.is_cuda() || first.nbytes() % kLine != 0 || !first.is_contiguous() || !second.is_contiguous() ||
+      !first.is_alias_of(second) || first.sizes().slice(1) != second.sizes().slice(1) ||
+      static_cast<const char*>(second.const_data_ptr()) !=
+          static_cast<const char*>(first.const_data_ptr()) + first.nbytes()) {
+    return {};
+  }
+  std::vector<int64_t> shape = first.sizes().vec();
+  shape[0] += second.size(0);
+  return first.as_strided(shape, first.strides());
+}
+
+}  // namespace
+
+Linear joined(const Linear& first, const Linear& second) {
+  Linear both{joined(first.weight, second.weight), joined(first.bias, second.bias)};
+  return both.weight.defined() && both.bias.defined() ? both : Linear{};
+}
 
 Linear take_linear(TensorSource& source, const std::string& name, int64_t out, int64_t in) {
   return {source.take(name + ".weight", {out, in}), source.take(name + ".bias", {out})};
@@ -16,12 +70,6 @@ Linear take_linear_without_bias(TensorSource& source, const std::string& name, i
 
 Linear take_linear_float(TensorSource& source, const std::string& name, int64_t out, int64_t in) {
   return {source.take_float(name + ".weight", {out, in}), source.take_float(name + ".bias", {out})};
-}
-
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  const at::Tensor wide = x.to(at::kFloat);
-  const at::Tensor scale = wide.square().mean({-1}, /*keepdim=*/true).add_(eps).rsqrt_();
-  return (wide * scale).to(x.scalar_type()).mul_(weight);
 }
 
 at::Tensor plain_layer_norm(const at::Tensor& x, double eps) {

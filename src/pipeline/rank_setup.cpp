@@ -26,6 +26,18 @@ RankLayout lay_out(const RankSetup& setup, int world_size) {
   return make_layout(request);
 }
 
+/// Whether 8 bits can be had here.
+void check_fp8(const RankSetup& setup) {
+  check_fp8(setup.checkpoint.dit_config);
+  if (setup.device.is_cuda() && setup.device.dtype != at::kBFloat16) {
+    throw InputError("--fp8 needs --dtype bf16 on a GPU: products in 8 bits give bf16");
+  }
+  if (setup.layout.shard) {
+    throw InputError(
+        "--fp8 with sharded weights isn't in this version; give --shard off, or leave --fp8 out");
+  }
+}
+
 }  // namespace
 
 RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator& control) {
@@ -44,12 +56,17 @@ RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator&
                                  [&](int gpus) { return device_of_rank(mpi.world(), gpus); });
     activity.begin("opening the checkpoint");
     setup.checkpoint = open_checkpoint(agreed);
-    setup.checkpoint.on_read = [&activity](const std::string& tensor, int64_t) { activity.part("reading " + tensor); };
+    setup.checkpoint.on_read = [&activity](const std::string& tensor, int64_t) {
+      activity.part("reading " + tensor);
+    };
     activity.begin("reading the inputs");
     setup.inputs = read_inputs(agreed, setup.checkpoint);
     setup.shape = {setup.inputs.latent_rows(), setup.inputs.latent_columns(),
                    agreed.infer_frames / kBlockFrames};
     setup.layout = lay_out(setup, mpi.world().size);
+    if (agreed.fp8) {
+      check_fp8(setup);
+    }
   });
   return setup;
 }

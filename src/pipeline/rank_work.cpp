@@ -83,7 +83,7 @@ std::unique_ptr<LayerProvider> RankWork::make_layers(CheckpointSource& source, c
     sharded_ = layers.get();
     return layers;
   }
-  return std::make_unique<RangeOfLayers>(source, config, plan.layers.begin, plan.layers.end);
+  return std::make_unique<RangeOfLayers>(source, config, plan.layers.begin, plan.layers.end, setup_.job.fp8);
 }
 
 bool RankWork::decodes_beside() const {
@@ -218,6 +218,9 @@ std::string RankWork::report() const {
   json["frames_written"] = video_ != nullptr ? video_->frames_written() : 0;
   json["peak_resident_bytes"] = peak_resident_bytes();
   json["peak_device_bytes"] = peak_device_bytes(setup_.device);
+  if (setup_.job.fp8) {
+    json["not_in_fp8"] = names_not_in_fp8();
+  }
   return json.dump();
 }
 

@@ -13,6 +13,16 @@ namespace {
 
 constexpr int64_t kReferenceFrame = 30;
 
+AttentionCacheShape cache_shape(const DitConfig& config, const StagePlan& plan, const StageShape& shape) {
+  return {plan.timesteps.size(),
+          plan.layers.size(),
+          shape.rows() * shape.columns(),
+          motion_tokens(shape.rows(), shape.columns()),
+          shape.block_tokens() * shape.blocks_per_clip,
+          config.heads,
+          config.head_dim()};
+}
+
 }  // namespace
 
 int64_t StageShape::condition_tokens() const { return rows() * columns() + motion_tokens(rows(), columns()); }
@@ -34,18 +44,21 @@ DenoiseStage::DenoiseStage(const DitConfig& config, DitGlobalWeights globals,
       distance_(distance),
       options_(globals_.patch.weight.options()),
       at_zero_(modulate(globals_, 0.0)),
+      cache_(cache_shape(config, plan, shape), options_),
+      filled_(static_cast<size_t>(plan.timesteps.size())),
       motion_rope_(motion_rope(shape.rows(), shape.columns(), config.head_dim()).to(options_.device())) {
-  const int64_t window = shape_.block_tokens() * shape_.blocks_per_clip;
   for (int64_t t = plan_.timesteps.begin; t < plan_.timesteps.end; ++t) {
     modulation_.push_back(modulate(globals_, timestep_value(t)));
-    windows_.push_back(
-        make_window_cache(plan_.layers.size(), window, config_.heads, config_.head_dim(), options_));
   }
+  layer_modulation_.resize(modulation_.size());
   const at::Tensor embedded = embed_text(globals_, text.to(options_), config_.text_len);
   for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
-    text_.layers.push_back(text_key_value(layers_->acquire(layer), embedded, config_));
+    const DitLayerWeights& weights = layers_->acquire(layer);
+    text_.layers.push_back(text_key_value(weights, embedded, config_));
+    for (size_t t = 0; t < modulation_.size(); ++t) {
+      layer_modulation_[t].push_back(weights.modulation + modulation_[t].layers);
+    }
   }
-  condition_.layers.resize(static_cast<size_t>(plan_.layers.size()));
   // All that these were for is there: 0.8 GB of the 14B model.
   for (Linear* done :
        {&globals_.text1, &globals_.text2, &globals_.time1, &globals_.time2, &globals_.time_projection}) {
@@ -63,22 +76,24 @@ at::Tensor DenoiseStage::run_condition(at::Tensor x, int64_t clip, Trace& trace)
   for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
     const auto own = static_cast<size_t>(layer - plan_.layers.begin);
     const bool last = layer == config_.layers - 1;
-    x = run_condition_layer(layers_->acquire(layer), config_, x, at_zero_.layers, rope, text_.layers[own],
-                            condition_.layers[own], last);
+    const DitLayerWeights& weights = layers_->acquire(layer);
+    ConditionKeys made;
+    x = run_condition_layer(weights, config_, x, weights.modulation + at_zero_.layers, rope,
+                            text_.layers[own], made, last);
+    cache_.set_condition(layer - plan_.layers.begin, made);
     if (trace.active() && (layer == 0 || last)) {
       const std::string name = "sink" + std::to_string(clip) + ".layer" + std::to_string(layer) + ".";
-      trace.add(name + "cond_k", condition_.layers[own].key);
-      trace.add(name + "cond_v", condition_.layers[own].value);
+      trace.add(name + "cond_k", made.key);
+      trace.add(name + "cond_v", made.value);
     }
   }
   return x;
 }
 
-at::Tensor DenoiseStage::condition_rope(const BlockItem& item, int distance) const {
+at::Tensor DenoiseStage::reference_rope(const BlockItem& item, int distance) const {
   const int64_t shift = std::max<int64_t>(0, item.number * kBlockLatents - (kReferenceFrame - distance));
-  const at::Tensor reference =
-      grid_rope(kReferenceFrame + shift, 1, shape_.rows(), shape_.columns(), config_.head_dim());
-  return at::cat({reference.to(options_.device()), motion_rope_}, 0);
+  return grid_rope(kReferenceFrame + shift, 1, shape_.rows(), shape_.columns(), config_.head_dim(),
+                   options_.device());
 }
 
 const DenoiseStage::PreparedBlock& DenoiseStage::prepare(const BlockItem& item) {
@@ -88,8 +103,7 @@ const DenoiseStage::PreparedBlock& DenoiseStage::prepare(const BlockItem& item) 
   }
   PreparedBlock block;
   block.rope = grid_rope(item.number * kBlockLatents, kBlockLatents, shape_.rows(), shape_.columns(),
-                         config_.head_dim())
-                   .to(options_.device());
+                         config_.head_dim(), options_.device());
   block.audio = encode_audio_tokens(globals_.audio, item.audio, config_.audio_tokens,
                                     c10::typeMetaToScalarType(options_.dtype()));
   if (item.speaker_mask.defined()) {
@@ -105,21 +119,22 @@ at::Tensor DenoiseStage::begin_step(const at::Tensor& latents, const at::Tensor&
 at::Tensor DenoiseStage::run_layers(const BlockItem& item, int64_t timestep, at::Tensor x) {
   const PreparedBlock& block = prepare(item);
   const auto own_step = static_cast<size_t>(timestep - plan_.timesteps.begin);
-  WindowCache& window = windows_[own_step];
+  const int64_t t = timestep - plan_.timesteps.begin, begin = item.block * shape_.block_tokens();
+  int64_t& filled = filled_[own_step];
+  filled = std::max(filled, begin + shape_.block_tokens());
+  const at::Tensor reference = reference_rope(item, distance_.at(item, timestep));
   BlockPass pass;
-  pass.modulation = modulation_[own_step].layers;
   pass.rope = block.rope;
-  pass.condition_rope = condition_rope(item, distance_.at(item, timestep));
-  pass.cache_begin = item.block * shape_.block_tokens();
-  pass.cache_filled = std::max(window.filled, pass.cache_begin + shape_.block_tokens());
   pass.audio = &block.audio;
   pass.speaker_mask = block.speaker_mask;
-  window.filled = pass.cache_filled;
   for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
-    const auto own = static_cast<size_t>(layer - plan_.layers.begin);
+    const int64_t own = layer - plan_.layers.begin;
     pause_point("computing");
-    x = run_block_layer(layers_->acquire(layer), config_, x, pass, text_.layers[own], condition_.layers[own],
-                        window.layers[own]);
+    cache_.turn_reference(t, own, reference);
+    pass.modulation = layer_modulation_[own_step][static_cast<size_t>(own)];
+    pass.own = cache_.window(t, own, begin, shape_.block_tokens());
+    pass.attended = cache_.attended(t, own, filled);
+    x = run_block_layer(layers_->acquire(layer), config_, x, pass, text_.layers[static_cast<size_t>(own)]);
   }
   if (timestep == plan_.timesteps.end - 1) {
     prepared_.erase(item.number);
@@ -142,17 +157,17 @@ std::vector<CachedLayer> DenoiseStage::caches_after_clip() const {
   std::vector<CachedLayer> cached;
   const int64_t begin = shape_.block_tokens(), tokens = begin * (shape_.blocks_per_clip - 1);
   for (int64_t t = plan_.timesteps.begin; tokens > 0 && t < plan_.timesteps.end; ++t) {
-    const WindowCache& window = windows_[static_cast<size_t>(t - plan_.timesteps.begin)];
     for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
-      const KeyValue& both = window.layers[static_cast<size_t>(layer - plan_.layers.begin)];
-      cached.push_back({t, layer, both.key.narrow(0, begin, tokens), both.value.narrow(0, begin, tokens)});
+      const KeyValue kept =
+          cache_.window(t - plan_.timesteps.begin, layer - plan_.layers.begin, begin, tokens);
+      cached.push_back({t, layer, kept.key, kept.value});
     }
   }
   return cached;
 }
 
 void DenoiseStage::restored() {
-  for (WindowCache& window : windows_) window.filled = shape_.block_tokens() * shape_.blocks_per_clip;
+  std::fill(filled_.begin(), filled_.end(), shape_.block_tokens() * shape_.blocks_per_clip);
 }
 
 }  // namespace latentcast

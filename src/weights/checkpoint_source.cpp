@@ -57,6 +57,16 @@ at::Tensor CheckpointSource::take(const std::string& name, at::IntArrayRef shape
   return take_as(name, shape, dtype_);
 }
 
+std::vector<at::Tensor> CheckpointSource::take_together(const std::vector<std::string>& names,
+                                                        at::IntArrayRef shape) {
+  if (!device_.is_cuda()) return TensorSource::take_together(names, shape);
+  std::vector<int64_t> all = shape.vec();
+  all.insert(all.begin(), static_cast<int64_t>(names.size()));
+  std::vector<at::Tensor> parts = at::empty(all, at::TensorOptions().dtype(dtype_).device(device_)).unbind(0);
+  for (size_t i = 0; i < names.size(); ++i) parts[i].copy_(take(names[i], shape));
+  return parts;
+}
+
 at::Tensor CheckpointSource::take_float(const std::string& name, at::IntArrayRef shape) {
   return take_as(name, shape, at::kFloat);
 }

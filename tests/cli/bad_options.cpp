@@ -35,6 +35,7 @@ std::vector<BadInput> bad_options() {
       {"UnknownOption", also("--colour=blue"), {"--colour", "See --help"}},
       {"MisspeltOption", also("--sample_step=4"), {"--sample_step", "did you mean --sample_steps?"}},
       {"StrayArgument", also("blue"), {"'blue'", "needs its option's name"}},
+      {"Fp8OfAModelTooNarrow", also("--fp8"), {"--fp8", "dim is 24", "multiple of 16"}},
       {"OptionWithoutValue", also("--crf"), {"--crf", "See --help"}},
       {"NoCheckpointGiven", without("ckpt_dir"), {"Missing: --ckpt_dir", "Give them"}},
       {"NoImageGiven", without("image"), {"Missing: --image", "Give them"}},

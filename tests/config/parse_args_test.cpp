@@ -161,9 +161,8 @@ TEST(ParseArgs, TakesThePublicCommandLine) {
   EXPECT_TRUE(parsed.job.fp8);
   EXPECT_EQ(parsed.job.num_gpus_dit, 4);
   EXPECT_TRUE(parsed.job.enable_vae_parallel);
-  const std::vector<const char*> ignored = {"--ulysses_size",       "--training_config",
-                                            "--offload_model",      "--convert_model_dtype",
-                                            "--sample_guide_scale", "--fp8"};
+  const std::vector<const char*> ignored = {"--ulysses_size", "--training_config", "--offload_model",
+                                            "--convert_model_dtype", "--sample_guide_scale"};
   for (const char* name : ignored) {
     EXPECT_THAT(parsed.notices,
                 testing::Contains(AllOf(testing::StartsWith(name), HasSubstr(" is ignored: "))));

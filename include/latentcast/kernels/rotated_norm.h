@@ -5,8 +5,8 @@
 namespace latentcast {
 
 // What attention does to queries and keys before they meet. Numbers are float32 inside and rounded once. On a
-// GPU: bf16 or float32, rows in one piece, dim a multiple of 8 up to 8192, head_dim a multiple of 8; anything
-// else is refused by an exception that names the operation.
+// GPU: bf16 or float32, rows in one piece, dim a multiple of 8 up to 14336, head_dim even;
+// anything else is refused by an exception that names the operation.
 
 /// x / sqrt(mean(x²) + eps) · weight over the last dimension; x [..., dim], weight [dim] of x's type.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "latentcast/kernels/quantize.h"
 #include "latentcast/model/tensor_source.h"
 
 namespace latentcast {
@@ -12,8 +13,14 @@ namespace latentcast {
 struct Linear {
   at::Tensor weight;
   at::Tensor bias;
+  at::Tensor scale = {};  ///< [out, 1] float32 if the weight is in 8 bits; the bias is defined then
 
   at::Tensor operator()(const at::Tensor& x) const;
+  /// Of rows in either form. Rows in 8 bits need a weight in 8 bits; others are brought to it where it is.
+  at::Tensor operator()(const Rows& x) const;
+  /// x [rows, in] -> out [rows, out], which lies in one piece.
+  void into(const Rows& x, const at::Tensor& out) const;
+  bool is_fp8() const { return scale.defined(); }
   int64_t in_features() const { return weight.size(1); }
   int64_t out_features() const { return weight.size(0); }
 };
@@ -25,8 +32,12 @@ Linear take_linear_without_bias(TensorSource& source, const std::string& name, i
 /// As take_linear(), in float32.
 Linear take_linear_float(TensorSource& source, const std::string& name, int64_t out, int64_t in);
 
-/// x / sqrt(mean(x²) + eps) over the last dimension in float32, rounded to x's type, times weight.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+/// The same product with its weight in 8 bits, a scale for each row.
+Linear in_fp8(const Linear& linear);
+
+/// Two products of the same input as one, [first's out + second's out, in]: views of both if they are on a
+/// GPU and lie one behind the other (see TensorSource::take_together()), else undefined.
+Linear joined(const Linear& first, const Linear& second);
 
 /// (x − mean) / sqrt(variance + eps) over the last dimension; x must be float32.
 at::Tensor plain_layer_norm(const at::Tensor& x, double eps);

@@ -104,7 +104,7 @@ class DenoiseStage {
     AudioTokens audio;
   };
   const PreparedBlock& prepare(const BlockItem& item);
-  at::Tensor condition_rope(const BlockItem& item, int distance) const;
+  at::Tensor reference_rope(const BlockItem& item, int distance) const;
 
   DitConfig config_;
   DitGlobalWeights globals_;
@@ -115,10 +115,11 @@ class DenoiseStage {
   ConditionDistance distance_;
   at::TensorOptions options_;
   TimeModulation at_zero_;
-  std::vector<TimeModulation> modulation_;  // one a timestep of the stage
-  std::vector<WindowCache> windows_;        // likewise; the stage's layers
-  TextCache text_;                          // the stage's layers
-  ConditionCache condition_;                // likewise
+  std::vector<TimeModulation> modulation_;                 // one a timestep of the stage
+  std::vector<std::vector<at::Tensor>> layer_modulation_;  // likewise; with each layer's own, [6, dim]
+  AttentionCache cache_;                                   // the stage's timesteps and layers
+  std::vector<int64_t> filled_;                            // tokens of each timestep's window
+  TextCache text_;                                         // the stage's layers
   at::Tensor motion_rope_;
   std::map<int64_t, PreparedBlock> prepared_;  // blocks under way
 };

@@ -30,6 +30,8 @@ class CheckpointSource : public RangeSource {
   bool has(const std::string& name) const override;
   std::vector<int64_t> shape(const std::string& name) const override;
   at::Tensor take(const std::string& name, at::IntArrayRef shape) override;
+  std::vector<at::Tensor> take_together(const std::vector<std::string>& names,
+                                        at::IntArrayRef shape) override;
   at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override;
 
   /// Reads nothing else of the tensor, and lets go of the file's pages. LoRA included.

@@ -4,7 +4,7 @@
 namespace latentcast::cuda {
 namespace {
 
-template <typename T, int kVectors>
+template <typename T, int kVectors, bool kFp8>
 __global__ void __launch_bounds__(kThreads) modulated_norm_kernel(ModulatedNorm args) {
   const int dim = static_cast<int>(args.dim);
   const int64_t row = blockIdx.x, group = row / (args.out_rows / args.groups);
@@ -13,7 +13,7 @@ __global__ void __launch_bounds__(kThreads) modulated_norm_kernel(ModulatedNorm 
   values.normalize(dim, args.eps);
   values.modulate(args.shift + group * args.modulation_stride, args.scale + group * args.modulation_stride,
                   dim);
-  values.store(static_cast<T*>(args.out) + row * args.dim, dim);
+  values.template store<T, kFp8>(args.out, args.fp8, row, dim);
 }
 
 }  // namespace
@@ -21,7 +21,10 @@ __global__ void __launch_bounds__(kThreads) modulated_norm_kernel(ModulatedNorm 
 cudaError_t modulated_norm(const ModulatedNorm& args, cudaStream_t stream) {
   for_type(args.bf16, [&]<typename T>(const T*) {
     for_row_length(args.dim, [&]<int kVectors>() {
-      modulated_norm_kernel<T, kVectors><<<static_cast<unsigned>(args.out_rows), kThreads, 0, stream>>>(args);
+      for_output(args.fp8, [&]<bool kFp8>() {
+        modulated_norm_kernel<T, kVectors, kFp8>
+            <<<static_cast<unsigned>(args.out_rows), kThreads, 0, stream>>>(args);
+      });
     });
   });
   return cudaGetLastError();

@@ -6,8 +6,28 @@
 namespace latentcast::cuda {
 namespace {
 
-at::Tensor modulated_norm_cuda(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
-                               double eps, int64_t copies) {
+using Given = std::tuple<at::Tensor, at::Tensor>;
+
+/// Rows like x's, in x's type or in 8 bits with scales.
+class Results {
+ public:
+  Results(const at::Tensor& x, int64_t rows, bool fp8)
+      : values_(at::empty({rows, x.size(1)}, fp8 ? x.options().dtype(at::kFloat8_e4m3fn) : x.options())),
+        scales_(fp8 ? at::empty({rows, 1}, x.options().dtype(at::kFloat)) : at::Tensor()) {}
+
+  void* plain() const { return scales_.defined() ? nullptr : values_.mutable_data_ptr(); }
+  Fp8Out fp8() const {
+    return scales_.defined() ? Fp8Out{values_.mutable_data_ptr(), scales_.mutable_data_ptr<float>()}
+                             : Fp8Out{};
+  }
+  Given given() const { return {values_, scales_}; }
+
+ private:
+  at::Tensor values_, scales_;
+};
+
+Given modulated_norm_cuda(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale, double eps,
+                          int64_t copies, bool fp8) {
   constexpr const char* kName = "modulated_norm";
   const int64_t rows = copies * x.size(0), groups = shift.size(0);
   TORCH_CHECK(groups > 0 && rows % groups == 0, kName, ": ", rows, " rows can't be divided among ", groups,
@@ -15,12 +35,12 @@ at::Tensor modulated_norm_cuda(const at::Tensor& x, const at::Tensor& shift, con
   TORCH_CHECK(
       shift.sizes() == scale.sizes() && shift.strides() == scale.strides() && shift.stride(0) % 4 == 0, kName,
       ": shift and scale differ in their layout");
-  at::Tensor out = at::empty({rows, x.size(1)}, x.options());
+  const Results results(x, rows, fp8);
   C10_CUDA_CHECK(modulated_norm(
       {is_bf16(x), x.size(0), rows, groups, x.size(1), rows_of(x, kName), floats_of(shift, kName),
-       floats_of(scale, kName), shift.stride(0), static_cast<float>(eps), out.mutable_data_ptr()},
+       floats_of(scale, kName), shift.stride(0), static_cast<float>(eps), results.plain(), results.fp8()},
       current_stream()));
-  return out;
+  return results.given();
 }
 
 void check_weight(const at::Tensor& weight, const at::Tensor& rows, const char* name) {
@@ -35,7 +55,7 @@ const float* rope_of(const at::Tensor& rope, int64_t rows, int64_t head_dim, con
   TORCH_CHECK(rope.scalar_type() == at::kComplexFloat && rope.is_contiguous() && rope.size(0) == rows &&
                   rope.size(-1) == head_dim / 2,
               name, ": the table has ", rope.sizes(), " for ", rows, " rows of heads of ", head_dim);
-  TORCH_CHECK(head_dim % 8 == 0, name, ": heads must be a multiple of 8 wide, these are ", head_dim);
+  TORCH_CHECK(head_dim % 2 == 0, name, ": heads must be an even number wide, these are ", head_dim);
   return static_cast<const float*>(rope.const_data_ptr());
 }
 
@@ -111,7 +131,7 @@ void rotate_rows_cuda(const at::Tensor& x, const at::Tensor& rope, const at::Ten
 
 /// What all three forms of a residual sum have.
 Residual residual_args(Residual::Kind kind, const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
-                       const at::Tensor& out, const char* name) {
+                       const char* name) {
   TORCH_CHECK(y.sizes() == x.sizes() && y.scalar_type() == x.scalar_type(), name,
               ": terms differ in shape or type");
   TORCH_CHECK(gate.numel() == x.size(1), name, ": a gate of another length than the rows");
@@ -123,7 +143,6 @@ Residual residual_args(Residual::Kind kind, const at::Tensor& x, const at::Tenso
   args.x = rows_of(x, name);
   args.y = rows_of(y, name);
   args.gate = floats_of(gate, name);
-  args.out = out.mutable_data_ptr();
   return args;
 }
 
@@ -133,44 +152,56 @@ Rows term_of(const at::Tensor& term, const at::Tensor& x, const char* name) {
   return rows_of(term, name);
 }
 
-at::Tensor gated_residual_norm_cuda(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
-                                    const at::Tensor& weight, const at::Tensor& bias, double eps) {
+Given gated_residual_norm_cuda(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
+                               const at::Tensor& weight, const at::Tensor& bias, double eps, bool fp8) {
   constexpr const char* kName = "gated_residual_norm";
   check_weight(weight, x, kName);
   check_weight(bias, x, kName);
-  at::Tensor out = at::empty(x.sizes(), x.options());
-  Residual args = residual_args(Residual::kAffineNorm, x, y, gate, out, kName);
+  const Results results(x, x.size(0), fp8);
+  Residual args = residual_args(Residual::kAffineNorm, x, y, gate, kName);
   args.weight = weight.const_data_ptr();
   args.bias = bias.const_data_ptr();
+  args.out = results.plain();
+  args.fp8 = results.fp8();
   args.eps = static_cast<float>(eps);
   C10_CUDA_CHECK(residual(args, current_stream()));
-  return out;
+  return results.given();
 }
 
-at::Tensor residual_modulated_norm_cuda(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
-                                        const at::Tensor& c, const at::Tensor& shift, const at::Tensor& scale,
-                                        double eps) {
+Given residual_modulated_norm_cuda(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
+                                   const at::Tensor& c, const at::Tensor& shift, const at::Tensor& scale,
+                                   double eps, bool fp8) {
   constexpr const char* kName = "residual_modulated_norm";
-  at::Tensor out = at::empty(x.sizes(), x.options());
-  Residual args = residual_args(Residual::kModulatedNorm, x, y, gate, out, kName);
+  const Results results(x, x.size(0), fp8);
+  Residual args = residual_args(Residual::kModulatedNorm, x, y, gate, kName);
   args.c = term_of(c, x, kName);
   args.shift = floats_of(shift, kName);
   args.scale = floats_of(scale, kName);
+  args.out = results.plain();
+  args.fp8 = results.fp8();
   args.eps = static_cast<float>(eps);
   C10_CUDA_CHECK(residual(args, current_stream()));
-  return out;
+  return results.given();
 }
 
 at::Tensor gated_residuals_cuda(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
                                 const at::Tensor& c, const at::Tensor& f, const at::Tensor& last_gate) {
   constexpr const char* kName = "gated_residuals";
   at::Tensor out = at::empty(x.sizes(), x.options());
-  Residual args = residual_args(Residual::kSum, x, y, gate, out, kName);
+  Residual args = residual_args(Residual::kSum, x, y, gate, kName);
+  args.out = out.mutable_data_ptr();
   args.c = term_of(c, x, kName);
   args.f = term_of(f, x, kName);
   args.last_gate = floats_of(last_gate, kName);
   C10_CUDA_CHECK(residual(args, current_stream()));
   return out;
+}
+
+Given quantize_cuda(const at::Tensor& x, bool gelu) {
+  const Results results(x, x.size(0), /*fp8=*/true);
+  C10_CUDA_CHECK(quantize({is_bf16(x), gelu, x.size(0), x.size(1), rows_of(x, "quantize"), results.fp8()},
+                          current_stream()));
+  return results.given();
 }
 
 }  // namespace
@@ -183,6 +214,7 @@ TORCH_LIBRARY_IMPL(latentcast, CUDA, library) {
   library.impl("gated_residual_norm", &gated_residual_norm_cuda);
   library.impl("residual_modulated_norm", &residual_modulated_norm_cuda);
   library.impl("gated_residuals", &gated_residuals_cuda);
+  library.impl("quantize", &quantize_cuda);
 }
 
 }  // namespace latentcast::cuda

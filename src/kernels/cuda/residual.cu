@@ -9,7 +9,7 @@ __device__ const T* row_of(const Rows& rows, int64_t row) {
   return static_cast<const T*>(rows.data) + row * rows.stride;
 }
 
-template <typename T, int kVectors, Residual::Kind kKind>
+template <typename T, int kVectors, bool kFp8, Residual::Kind kKind>
 __global__ void __launch_bounds__(kThreads) residual_kernel(Residual args) {
   const int dim = static_cast<int>(args.dim);
   const int64_t row = blockIdx.x;
@@ -23,14 +23,17 @@ __global__ void __launch_bounds__(kThreads) residual_kernel(Residual args) {
     values.scale_and_shift(static_cast<const T*>(args.weight), static_cast<const T*>(args.bias), dim);
   }
   if constexpr (kKind == Residual::kModulatedNorm) values.modulate(args.shift, args.scale, dim);
-  values.store(static_cast<T*>(args.out) + row * args.dim, dim);
+  values.template store<T, kFp8>(args.out, args.fp8, row, dim);
 }
 
 template <Residual::Kind kKind>
 void launch(const Residual& args, cudaStream_t stream) {
   for_type(args.bf16, [&]<typename T>(const T*) {
     for_row_length(args.dim, [&]<int kVectors>() {
-      residual_kernel<T, kVectors, kKind><<<static_cast<unsigned>(args.rows), kThreads, 0, stream>>>(args);
+      for_output(args.fp8, [&]<bool kFp8>() {
+        residual_kernel<T, kVectors, kFp8, kKind>
+            <<<static_cast<unsigned>(args.rows), kThreads, 0, stream>>>(args);
+      });
     });
   });
 }

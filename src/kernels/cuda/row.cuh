@@ -1,9 +1,11 @@
-// Rows of up to 8192 numbers, each held in the registers of one block of threads.
+// Rows of up to 14336 numbers, each held in the registers of one block of threads.
 #pragma once
 
 #include <cstdint>
 
+#include "row_kernels.h"
 #include <cuda_bf16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
 namespace latentcast::cuda {
@@ -11,6 +13,8 @@ namespace latentcast::cuda {
 constexpr int kThreads = 128;
 constexpr int kWidth = 8;  // numbers that a thread moves at once
 constexpr int kWarps = kThreads / 32;
+constexpr float kFp8Largest = 448;       // of e4m3
+constexpr float kLeastLargest = 1e-30f;  // rows of zeros get this scale
 
 /// 8 numbers, 16 bytes of bf16 or 32 of float32.
 template <typename T>
@@ -67,6 +71,24 @@ __device__ inline float block_sum(float value, float (&scratch)[kWarps]) {
   return sum;
 }
 
+/// Largest over the block; a NaN counts only if there is nothing else.
+__device__ inline float block_max(float value, float (&scratch)[kWarps]) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) value = fmaxf(value, __shfl_xor_sync(~0u, value, offset));
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
+  __syncthreads();
+  float largest = scratch[0];
+#pragma unroll
+  for (int i = 1; i < kWarps; ++i) largest = fmaxf(largest, scratch[i]);
+  return largest;
+}
+
+/// Where a row of 8-bit numbers goes, and its scale; see quantize.h.
+struct Fp8Row {
+  uint8_t* values;
+  float* scale;
+};
+
 /// One row: kVectors times 8 numbers a thread, as many as dim has; the rest are zeros.
 template <int kVectors>
 struct Row {
@@ -95,6 +117,51 @@ struct Row {
   template <typename T>
   __device__ void store(T* row, int dim) const {
     each(dim, [&](int v, int column) { store8(row + column, values[v]); });
+  }
+
+  /// To `out`, or where kFp8 says so to `fp8`.
+  template <typename T, bool kFp8>
+  __device__ void store(void* out, const Fp8Out& fp8, int64_t row, int dim) const {
+    if constexpr (kFp8) {
+      store(Fp8Row{static_cast<uint8_t*>(fp8.values) + row * dim, fp8.scales + row}, dim);
+    } else {
+      store(static_cast<T*>(out) + row * dim, dim);
+    }
+  }
+
+  __device__ void store(Fp8Row to, int dim) const {
+    __shared__ float scratch[kWarps];
+    float largest = 0;
+    each(dim, [&](int v, int) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) largest = fmaxf(largest, fabsf(values[v][i]));
+    });
+    largest = fmaxf(block_max(largest, scratch), kLeastLargest);
+    const float to_fp8 = kFp8Largest / largest;
+    each(dim, [&](int v, int column) {
+      uint32_t words[2] = {0, 0};
+#pragma unroll
+      for (int i = 0; i < kWidth; i += 2) {
+        const __nv_fp8x2_storage_t pair = __nv_cvt_float2_to_fp8x2(
+            make_float2(values[v][i] * to_fp8, values[v][i + 1] * to_fp8), __NV_SATFINITE, __NV_E4M3);
+        words[i / 4] |= static_cast<uint32_t>(pair) << (i % 4 * 8);
+      }
+      *reinterpret_cast<uint2*>(to.values + column) = make_uint2(words[0], words[1]);
+    });
+    if (threadIdx.x == 0) *to.scale = largest / kFp8Largest;
+  }
+
+  /// Tanh form of GELU.
+  __device__ void gelu(int dim) {
+    each(dim, [&](int v, int) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        const float x = values[v][i];
+        // (1 + tanh(u)) / 2 = 1 / (1 + exp(−2u))
+        const float twice_u = 1.5957691216f * (x + 0.044715f * x * x * x);
+        values[v][i] = x / (1 + __expf(-twice_u));
+      }
+    });
   }
 
   /// this += other
@@ -185,7 +252,12 @@ struct Row {
   __device__ void rotate(const float* table, int head_dim, int dim) {
     each(dim, [&](int v, int column) {
       float turn[kWidth];
-      load8(table + column % head_dim, turn);
+      if (head_dim % kWidth == 0) {
+        load8(table + column % head_dim, turn);
+      } else {
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) turn[i] = table[(column + i) % head_dim];
+      }
 #pragma unroll
       for (int i = 0; i < kWidth; i += 2) {
         const float re = values[v][i], im = values[v][i + 1];
@@ -218,8 +290,20 @@ void for_row_length(int64_t dim, const Launch& launch) {
     launch.template operator()<2>();
   } else if (vectors <= 5) {
     launch.template operator()<5>();
-  } else {
+  } else if (vectors <= 8) {
     launch.template operator()<8>();
+  } else {
+    launch.template operator()<14>();
+  }
+}
+
+/// Calls launch.template operator()<kFp8>().
+template <typename Launch>
+void for_output(const Fp8Out& fp8, const Launch& launch) {
+  if (fp8.values != nullptr) {
+    launch.template operator()<true>();
+  } else {
+    launch.template operator()<false>();
   }
 }
 

@@ -10,7 +10,13 @@
 
 namespace latentcast::cuda {
 
-constexpr int64_t kMaxRow = 8192;
+constexpr int64_t kMaxRow = 14336;
+
+/// Where results go in 8 bits; see quantize.h. Null values: results are of the numbers' type.
+struct Fp8Out {
+  void* values;
+  float* scales;
+};
 
 struct Rows {
   const void* data;
@@ -26,6 +32,7 @@ struct ModulatedNorm {
   int64_t modulation_stride;
   float eps;
   void* out;
+  Fp8Out fp8;  ///< instead of `out`
 };
 cudaError_t modulated_norm(const ModulatedNorm& args, cudaStream_t stream);
 
@@ -54,7 +61,17 @@ struct Residual {
   const float *shift, *scale;
   float eps;
   void* out;
+  Fp8Out fp8;  ///< instead of `out`, but for kSum
 };
 cudaError_t residual(const Residual& args, cudaStream_t stream);
+
+/// See quantize.h.
+struct Quantize {
+  bool bf16, gelu;
+  int64_t rows, dim;
+  Rows x;
+  Fp8Out fp8;
+};
+cudaError_t quantize(const Quantize& args, cudaStream_t stream);
 
 }  // namespace latentcast::cuda

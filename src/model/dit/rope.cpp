@@ -38,13 +38,17 @@ std::vector<float> axis(const std::vector<int64_t>& positions, int64_t count) {
 }
 
 at::Tensor combine(const std::vector<int64_t>& frames, const std::vector<int64_t>& rows,
-                   const std::vector<int64_t>& columns, int64_t head_dim) {
+                   const std::vector<int64_t>& columns, int64_t head_dim, at::Device device = at::kCPU) {
   const Parts parts = parts_of(head_dim);
   const auto f = static_cast<int64_t>(frames.size()), h = static_cast<int64_t>(rows.size()),
              w = static_cast<int64_t>(columns.size());
   const auto part = [&](const std::vector<int64_t>& positions, int64_t count, at::IntArrayRef view) {
     const std::vector<float> values = axis(positions, count);
-    return at::tensor(at::ArrayRef<float>(values), at::kFloat).view(view).expand({f, h, w, count, 2});
+    // A few KB, which the driver copies at once: nothing waits, and the values may go.
+    return at::tensor(at::ArrayRef<float>(values), at::kFloat)
+        .to(device, /*non_blocking=*/true)
+        .view(view)
+        .expand({f, h, w, count, 2});
   };
   const at::Tensor all = at::cat(
       {part(frames, parts.time, {f, 1, 1, parts.time, 2}), part(rows, parts.side, {1, h, 1, parts.side, 2}),
@@ -76,8 +80,9 @@ std::vector<int64_t> spread(int64_t from, int64_t to, int64_t count) {
 
 }  // namespace
 
-at::Tensor grid_rope(int64_t first_frame, int64_t frames, int64_t rows, int64_t columns, int64_t head_dim) {
-  return combine(range(first_frame, frames), range(0, rows), range(0, columns), head_dim);
+at::Tensor grid_rope(int64_t first_frame, int64_t frames, int64_t rows, int64_t columns, int64_t head_dim,
+                     at::Device device) {
+  return combine(range(first_frame, frames), range(0, rows), range(0, columns), head_dim, device);
 }
 
 at::Tensor motion_rope(int64_t rows, int64_t columns, int64_t head_dim) {
@@ -98,12 +103,6 @@ at::Tensor motion_rope(int64_t rows, int64_t columns, int64_t head_dim) {
 
 int64_t motion_tokens(int64_t rows, int64_t columns) {
   return rows * columns + (rows / 2) * (columns / 2) + 4 * (rows / 4) * (columns / 4);
-}
-
-at::Tensor rotate(const at::Tensor& x, const at::Tensor& table) {
-  const at::Tensor pairs =
-      at::view_as_complex(x.to(at::kFloat).view({x.size(0), x.size(1), x.size(2) / 2, 2}));
-  return at::view_as_real(pairs * table).view(x.sizes()).to(x.scalar_type());
 }
 
 }  // namespace latentcast

@@ -7,7 +7,9 @@ int64_t bytes(const at::Tensor& tensor) {
   return tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0;
 }
 
-int64_t bytes(const Linear& linear) { return bytes(linear.weight) + bytes(linear.bias); }
+int64_t bytes(const Linear& linear) {
+  return bytes(linear.weight) + bytes(linear.bias) + bytes(linear.scale);
+}
 
 int64_t bytes(const AttentionWeights& w) {
   return bytes(w.q) + bytes(w.k) + bytes(w.v) + bytes(w.o) + bytes(w.norm_q) + bytes(w.norm_k);

@@ -15,9 +15,19 @@ constexpr int64_t kPatch = kLatentChannels * 1 * 2 * 2;
 const std::string kAudioEncoder = "casual_audio_encoder.";
 
 AttentionWeights take_attention(TensorSource& source, const std::string& name, int64_t dim) {
-  return {take_linear(source, name + ".q", dim, dim),  take_linear(source, name + ".k", dim, dim),
-          take_linear(source, name + ".v", dim, dim),  take_linear(source, name + ".o", dim, dim),
-          source.take(name + ".norm_q.weight", {dim}), source.take(name + ".norm_k.weight", {dim})};
+  const std::vector<at::Tensor> weights =
+      source.take_together({name + ".q.weight", name + ".k.weight", name + ".v.weight"}, {dim, dim});
+  const std::vector<at::Tensor> biases =
+      source.take_together({name + ".q.bias", name + ".k.bias", name + ".v.bias"}, {dim});
+  AttentionWeights w;
+  w.q = {weights[0], biases[0]};
+  w.k = {weights[1], biases[1]};
+  w.v = {weights[2], biases[2]};
+  w.query_key = joined(w.q, w.k);
+  w.o = take_linear(source, name + ".o", dim, dim);
+  w.norm_q = source.take(name + ".norm_q.weight", {dim});
+  w.norm_k = source.take(name + ".norm_k.weight", {dim});
+  return w;
 }
 
 /// A convolution whose stride is its kernel, as a product over patches.
@@ -122,14 +132,83 @@ DitLayerWeights take_dit_layer(TensorSource& source, const DitConfig& config, in
   return w;
 }
 
-RangeOfLayers::RangeOfLayers(TensorSource& source, const DitConfig& config, int64_t begin, int64_t end)
+namespace {
+
+AttentionWeights attention_in_fp8(AttentionWeights w) {
+  if (w.query_key.weight.defined()) {
+    const int64_t dim = w.q.out_features();
+    w.query_key = in_fp8(w.query_key);
+    const auto half = [&](int64_t first) {
+      const auto rows = [&](const at::Tensor& t) { return t.narrow(0, first, dim); };
+      return Linear{rows(w.query_key.weight), rows(w.query_key.bias), rows(w.query_key.scale)};
+    };
+    w.q = half(0);
+    w.k = half(dim);
+  } else {
+    w.q = in_fp8(w.q);
+    w.k = in_fp8(w.k);
+  }
+  w.v = in_fp8(w.v);
+  w.o = in_fp8(w.o);
+  return w;
+}
+
+}  // namespace
+
+DitLayerWeights in_fp8(DitLayerWeights layer) {
+  layer.self_attention = attention_in_fp8(std::move(layer.self_attention));
+  layer.cross_attention = attention_in_fp8(std::move(layer.cross_attention));
+  layer.ffn_up = in_fp8(layer.ffn_up);
+  layer.ffn_down = in_fp8(layer.ffn_down);
+  if (layer.injector) {
+    layer.injector->adain = in_fp8(layer.injector->adain);
+    layer.injector->attention = attention_in_fp8(std::move(layer.injector->attention));
+  }
+  return layer;
+}
+
+std::vector<std::string> names_not_in_fp8() {
+  return {"patch_embedding.*",
+          "cond_encoder.*",
+          "trainable_cond_mask.weight",
+          "frame_packer.*",
+          "text_embedding.*",
+          "time_embedding.*",
+          "time_projection.*",
+          "head.*",
+          kAudioEncoder + "*",
+          "blocks.*.modulation",
+          "blocks.*.norm3.*",
+          "blocks.*.norm_q.weight",
+          "blocks.*.norm_k.weight",
+          "audio_injector.*.norm_q.weight",
+          "audio_injector.*.norm_k.weight",
+          "*.bias"};
+}
+
+void check_fp8(const DitConfig& config) {
+  constexpr int64_t kMultiple = 16;
+  const auto check = [](const char* name, int64_t size) {
+    if (size % kMultiple != 0) {
+      throw InputError("--fp8: the transformer's " + std::string(name) + " is " + std::to_string(size) +
+                       ", products in 8 bits need a multiple of " + std::to_string(kMultiple) +
+                       "; leave --fp8 out");
+    }
+  };
+  check("dim", config.dim);
+  check("ffn_dim", config.ffn_dim);
+}
+
+RangeOfLayers::RangeOfLayers(TensorSource& source, const DitConfig& config, int64_t begin, int64_t end,
+                             bool fp8)
     : begin_(begin) {
   if (begin < 0 || begin > end || end > config.layers) {
     throw InternalError("layers " + std::to_string(begin) + " to " + std::to_string(end) +
                         " were asked for, the model has " + std::to_string(config.layers));
   }
   for (int64_t layer = begin; layer < end; ++layer) {
-    layers_.push_back(take_dit_layer(source, config, layer));
+    DitLayerWeights taken = take_dit_layer(source, config, layer);
+    layers_.push_back(fp8 ? in_fp8(std::move(taken)) : std::move(taken));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "latentcast/error.h"
+#include "latentcast/kernels/rotated_norm.h"
 #include "latentcast/model/layers.h"
 
 namespace latentcast {

@@ -21,10 +21,10 @@ TEST_P(RowLengths, ModulatedNorm) {
   for (const auto& [name, input] : row_inputs(6, dim)) {
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
       const at::Tensor x = input.to(type);
-      const at::Tensor twin = modulated_norm(x.to(at::kFloat), shift, scale, 1e-6, 2);
+      const at::Tensor twin = modulated_norm(x.to(at::kFloat), shift, scale, 1e-6, 2).values;
       const at::Tensor on_gpu = both.to(gpu());
       const at::Tensor ours =
-          modulated_norm(x.to(gpu()), on_gpu.narrow(1, 0, dim), on_gpu.narrow(1, dim, dim), 1e-6, 2);
+          modulated_norm(x.to(gpu()), on_gpu.narrow(1, 0, dim), on_gpu.narrow(1, dim, dim), 1e-6, 2).values;
       EXPECT_EQ(ours.scalar_type(), type);
       expect_close(ours, twin, "modulated_norm, " + name + ", " + std::to_string(dim), 1e-5);
     }
@@ -97,16 +97,29 @@ TEST_P(RowLengths, Residuals) {
       const at::Tensor x = input.to(type), wide = x.to(at::kFloat);
       const at::Tensor y = there(others[0]), c = there(others[1]), f = there(others[2]), g = gates.to(gpu());
       const std::string what = ", " + name + ", " + std::to_string(dim);
-      expect_close(gated_residual_norm(x.to(gpu()), y, g[0], there(affine[0]), there(affine[1]), 1e-6),
-                   gated_residual_norm(wide, others[0], gates[0], affine[0], affine[1], 1e-6),
+      expect_close(gated_residual_norm(x.to(gpu()), y, g[0], there(affine[0]), there(affine[1]), 1e-6).values,
+                   gated_residual_norm(wide, others[0], gates[0], affine[0], affine[1], 1e-6).values,
                    "gated_residual_norm" + what, 1e-5);
-      expect_close(residual_modulated_norm(x.to(gpu()), y, g[0], c, g[1], g[2], 1e-6),
-                   residual_modulated_norm(wide, others[0], gates[0], others[1], gates[1], gates[2], 1e-6),
-                   "residual_modulated_norm" + what, 1e-5);
+      expect_close(
+          residual_modulated_norm(x.to(gpu()), y, g[0], c, g[1], g[2], 1e-6).values,
+          residual_modulated_norm(wide, others[0], gates[0], others[1], gates[1], gates[2], 1e-6).values,
+          "residual_modulated_norm" + what, 1e-5);
       expect_close(gated_residuals(x.to(gpu()), y, g[0], c, f, g[3]),
                    gated_residuals(wide, others[0], gates[0], others[1], others[2], gates[3]),
                    "gated_residuals" + what);
     }
+  }
+}
+
+TEST(Kernels, HeadsOfAnyEvenWidth) {
+  at::manual_seed(9);
+  for (const int64_t d : {2, 6, 12, 128}) {
+    const int64_t rows = 7, heads = d > 96 ? 3 : 96 / d;
+    const at::Tensor x = at::randn({rows, heads, d}), rope = random_rope(rows, d), twin = at::empty_like(x);
+    rotate_rows(x, rope, twin);
+    const at::Tensor ours = at::empty_like(x, x.options().device(gpu()));
+    rotate_rows(x.to(gpu()), rope.to(gpu()), ours);
+    expect_close(ours.flatten(1), twin.flatten(1), "rotate_rows, heads of " + std::to_string(d));
   }
 }
 
@@ -123,11 +136,11 @@ TEST(Kernels, LinearWithGelu) {
 TEST(Kernels, RefuseRowsTheyCantTake) {
   const at::Tensor modulation = at::zeros({1, 12}, gpu());
   EXPECT_ANY_THROW(modulated_norm(at::zeros({2, 12}, gpu()), modulation, modulation, 1e-6));
-  const at::Tensor wide = at::zeros({1, 16384}, gpu());
+  const at::Tensor wide = at::zeros({1, 16392}, gpu());
   EXPECT_ANY_THROW(modulated_norm(wide, wide, wide, 1e-6));
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, RowLengths, testing::Values(8, 64, 1000, 1024, 1536, 2048, 5120, 8192));
+INSTANTIATE_TEST_SUITE_P(Rows, RowLengths, testing::Values(8, 64, 1000, 1536, 2048, 5120, 8192, 13824));
 
 }  // namespace
 }  // namespace latentcast::test

@@ -12,26 +12,57 @@ struct KeyValue {
   at::Tensor key, value;
 };
 
-/// What the condition pass leaves: every layer's keys (not rotated) and values of the reference's and the
-/// motion's tokens. The same for every timestep.
-struct ConditionCache {
-  std::vector<KeyValue> layers;
-};
-
-/// Keys (rotated) and values of one clip's latents, for one timestep. A block's tokens lie at slot · block
-/// tokens.
-struct WindowCache {
-  std::vector<KeyValue> layers;
-  int64_t filled = 0;  ///< tokens written so far, at most the window's length
-};
-
 /// The prompt's keys and values for the cross-attention of every layer; the same for every pass.
 struct TextCache {
   std::vector<KeyValue> layers;
 };
 
-/// A window of `tokens` tokens, for `layers` layers.
-WindowCache make_window_cache(int64_t layers, int64_t tokens, int64_t heads, int64_t head_dim,
-                              const at::TensorOptions& options);
+/// What one layer of a condition pass leaves: [tokens, heads, head_dim], the reference's tokens first, then
+/// the motion's. The same for every timestep.
+struct ConditionKeys {
+  at::Tensor key;      ///< not rotated
+  at::Tensor rotated;  ///< where the condition pass has them
+  at::Tensor value;
+};
+
+struct AttentionCacheShape {
+  int64_t timesteps = 0, layers = 0;
+  int64_t reference_tokens = 0, motion_tokens = 0, window_tokens = 0;
+  int64_t heads = 0, head_dim = 0;
+
+  int64_t condition_tokens() const { return reference_tokens + motion_tokens; }
+};
+
+/// The keys and values that self-attention reads, of a stage's timesteps and layers. For each timestep and
+/// layer the condition's rows and, behind them, the window of one clip's latents lie in one piece of memory,
+/// so that attention reads them in place. On a GPU the condition's rows are there once, however many
+/// timesteps there are: the motion's keys and all values are the same for all, the reference's keys are
+/// rotated anew for each pass.
+class AttentionCache {
+ public:
+  AttentionCache(const AttentionCacheShape& shape, const at::TensorOptions& options);
+
+  /// Keeps what a condition pass made.
+  void set_condition(int64_t layer, const ConditionKeys& made);
+  /// Rotates the reference's keys by `rope` for the timestep's next pass through the layer: on a GPU no other
+  /// timestep's pass may come in between.
+  void turn_reference(int64_t timestep, int64_t layer, const at::Tensor& rope);
+
+  /// Views of the window's rows [begin, begin + tokens).
+  KeyValue window(int64_t timestep, int64_t layer, int64_t begin, int64_t tokens) const;
+  /// Views of what a pass attends to: the condition and the window's first `filled` rows.
+  KeyValue attended(int64_t timestep, int64_t layer, int64_t filled) const;
+
+  const AttentionCacheShape& shape() const { return shape_; }
+
+ private:
+  const KeyValue& at(int64_t timestep, int64_t layer) const {
+    return layers_[static_cast<size_t>(layer)][static_cast<size_t>(timestep)];
+  }
+
+  AttentionCacheShape shape_;
+  std::vector<std::vector<KeyValue>> layers_;  ///< [layer][timestep]: condition, then window
+  std::vector<at::Tensor> reference_;          ///< [layer]: the reference's keys, not rotated
+};
 
 }  // namespace latentcast
