@@ -33,7 +33,7 @@ struct Bench {
     in = job.fp8 ? quantize(x) : Rows(x);
     wide = at::randn({rows, config.ffn_dim}, options);
     wide_in = job.fp8 ? quantize(wide) : Rows(wide);
-    both = at::randn({rows, 2 * config.dim}, options);
+    three = at::randn({rows, 3 * config.dim}, options);
     const int64_t d = config.head_dim();
     query = at::randn({1, rows, config.heads, d}, options);
     keys = at::randn({1, 4 * rows + shape.condition_tokens(), config.heads, d}, options);
@@ -46,18 +46,19 @@ struct Bench {
   }
 
   bool fp8() const { return form == RowForm::kFp8; }
-  void query_key() const {
+  /// On a GPU one product, as a layer does it.
+  void query_key_value() const {
     const AttentionWeights& a = w.self_attention;
-    if (a.query_key.weight.defined()) {
-      a.query_key(in);
+    if (a.query_key_value.weight.defined()) {
+      a.query_key_value(in);
     } else {
-      a.q(in), a.k(in);
+      a.q(in), a.k(in), a.v(in);
     }
   }
   void up() const { form == RowForm::kFp8 ? w.ffn_up(in) : linear_gelu(x, w.ffn_up.weight, w.ffn_up.bias); }
   void self_products() const {
-    query_key();
-    w.self_attention.v(in), w.self_attention.o(in), w.cross_attention.q(in), w.cross_attention.o(in);
+    query_key_value();
+    w.self_attention.o(in), w.cross_attention.q(in), w.cross_attention.o(in);
     up();
     w.ffn_down(wide_in);
   }
@@ -80,7 +81,7 @@ struct Bench {
   int64_t rows = 0;
   RowForm form = RowForm::kPlain;
   Rows in, wide_in;
-  at::Tensor x, y, c, f, wide, both, query, keys, values, text, audio, modulation, per_latent, rope;
+  at::Tensor x, y, c, f, wide, three, query, keys, values, text, audio, modulation, per_latent, rope;
 };
 
 double median(const std::vector<double>& times) { return times[times.size() / 2]; }
@@ -149,16 +150,15 @@ void add_kernels(Parts& parts, const Bench& b) {
   const auto layers = b.config.layers, injectors = std::ssize(b.config.inject_layers);
   const auto row = static_cast<int64_t>(b.x.nbytes());  // one [rows, dim]
   const int64_t normed = b.fp8() ? row / 2 : row;       // what a norm writes
-  const at::Tensor query = at::empty_like(b.query[0]), key = at::empty_like(query);
+  const at::Tensor query = at::empty_like(b.query[0]), key = at::empty_like(query),
+                   value = at::empty_like(query);
   const at::Tensor e = b.modulation;
   const double eps = 1e-6;
   const AttentionWeights& a = b.w.self_attention;
   parts.kernel("modulated_norm", layers, row + normed,
                [&] { modulated_norm(b.x, e.narrow(0, 0, 1), e.narrow(0, 1, 1), eps, 1, b.form); });
-  parts.kernel("rotate_query_key", layers, 4 * row, [&] {
-    rotate_query_key(b.both.narrow(1, 0, b.config.dim), b.both.narrow(1, b.config.dim, b.config.dim),
-                     a.norm_q, a.norm_k, b.rope, eps, query, key);
-  });
+  parts.kernel("split_query_key_value", layers, 6 * row,
+               [&] { split_query_key_value(b.three, a.norm_q, a.norm_k, b.rope, eps, query, key, value); });
   const int64_t reference = b.rows / kBlockLatents;
   parts.kernel("rotate_rows (reference)", layers, 2 * row / kBlockLatents, [&] {
     rotate_rows(b.query[0].narrow(0, 0, reference), b.rope.narrow(0, 0, reference),
@@ -184,11 +184,7 @@ void add_products(Parts& parts, const Bench& b) {
   const auto layers = b.config.layers, injectors = std::ssize(b.config.inject_layers);
   const auto n = static_cast<double>(b.rows), d = static_cast<double>(b.config.dim),
              ffn = static_cast<double>(b.config.ffn_dim), keys = static_cast<double>(b.keys.size(1));
-  const at::Tensor out = at::empty_like(b.x);
-  parts.product("q and k", layers, 2 * n * d * d, [&] { b.query_key(); });
-  parts.product("q and k apart", 0, 2 * n * d * d,
-                [&] { b.w.self_attention.q(b.in), b.w.self_attention.k(b.in); });
-  parts.product("v into the cache", layers, n * d * d, [&] { b.w.self_attention.v.into(b.in, out); });
+  parts.product("q, k and v", layers, 3 * n * d * d, [&] { b.query_key_value(); });
   parts.product("o; q and o of the prompt's attention", 3 * layers, n * d * d,
                 [&] { b.w.self_attention.o(b.in); });
   parts.product(b.fp8() ? "feed-forward up" : "feed-forward up, GELU", layers, n * d * ffn, [&] { b.up(); });

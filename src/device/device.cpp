@@ -40,14 +40,14 @@ void load_cuda_kernels() {
   }
 }
 
-/// What the attention caches take, which LibTorch's allocator doesn't count.
-int64_t mapped_bytes() {
-  static const auto bytes = [] {
-    void* const library = dlopen(beside_program(kKernels).c_str(), RTLD_NOW | RTLD_NOLOAD);
-    return reinterpret_cast<int64_t (*)()>(library == nullptr ? nullptr
-                                                              : dlsym(library, "latentcast_mapped_bytes"));
-  }();
-  return bytes == nullptr ? 0 : bytes();
+/// A function of the kernels' library, which counts what LibTorch's allocator doesn't: the attention caches'
+/// memory.
+template <typename Function>
+Function* kernels_function(const char* name) {
+  void* const library = dlopen(beside_program(kKernels).c_str(), RTLD_NOW | RTLD_NOLOAD);
+  void* const found = library == nullptr ? nullptr : dlsym(library, name);
+  if (found == nullptr) throw InternalError(std::string(kKernels) + " has no " + name);
+  return reinterpret_cast<Function*>(found);
 }
 
 void prefer_exact_and_fast() {
@@ -118,12 +118,13 @@ int64_t peak_device_bytes(const ComputeDevice& device) {
   }
   const auto stats = allocator_of(device)->getDeviceStats(device.device.index());
   return stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak +
-         mapped_bytes();
+         kernels_function<int64_t()>("latentcast_peak_mapped_bytes")();
 }
 
 void reset_peak_device_bytes(const ComputeDevice& device) {
   if (device.is_cuda()) {
     allocator_of(device)->resetPeakStats(device.device.index());
+    kernels_function<void()>("latentcast_reset_peak_mapped_bytes")();
   }
 }
 

@@ -30,6 +30,15 @@ void rotate_query_key_cpu(const at::Tensor& query, const at::Tensor& key, const 
   rotate_to(norm_in_float(key, key_weight, eps).view(key_out.sizes()), rope, key_out);
 }
 
+void split_query_key_value_cpu(const at::Tensor& product, const at::Tensor& query_weight,
+                               const at::Tensor& key_weight, const at::Tensor& rope, double eps,
+                               const at::Tensor& query_out, const at::Tensor& key_out,
+                               const at::Tensor& value_out) {
+  const std::vector<at::Tensor> parts = product.chunk(3, 1);
+  rotate_query_key_cpu(parts[0], parts[1], query_weight, key_weight, rope, eps, query_out, key_out);
+  value_out.copy_(parts[2].view(value_out.sizes()));
+}
+
 void rotate_rows_cpu(const at::Tensor& x, const at::Tensor& rope, const at::Tensor& out) {
   rotate_to(x.to(at::kFloat), rope, out);
 }
@@ -52,6 +61,17 @@ void rotate_query_key(const at::Tensor& query, const at::Tensor& key, const at::
   run.call(query, key, query_weight, key_weight, rope, eps, query_out, key_out);
 }
 
+void split_query_key_value(const at::Tensor& product, const at::Tensor& query_weight,
+                           const at::Tensor& key_weight, const at::Tensor& rope, double eps,
+                           const at::Tensor& query_out, const at::Tensor& key_out,
+                           const at::Tensor& value_out) {
+  static const auto run =
+      operation<void(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, double,
+                     const at::Tensor&, const at::Tensor&, const at::Tensor&)>(
+          "latentcast::split_query_key_value");
+  run.call(product, query_weight, key_weight, rope, eps, query_out, key_out, value_out);
+}
+
 void rotate_rows(const at::Tensor& x, const at::Tensor& rope, const at::Tensor& out) {
   static const auto run =
       operation<void(const at::Tensor&, const at::Tensor&, const at::Tensor&)>("latentcast::rotate_rows");
@@ -64,12 +84,16 @@ TORCH_LIBRARY_FRAGMENT(latentcast, library) {
       "rotate_query_key(Tensor query, Tensor key, Tensor query_weight, Tensor key_weight, Tensor rope, float "
       "eps, "
       "Tensor(a!) query_out, Tensor(b!) key_out) -> ()");
+  library.def(
+      "split_query_key_value(Tensor product, Tensor query_weight, Tensor key_weight, Tensor rope, float eps, "
+      "Tensor(a!) query_out, Tensor(b!) key_out, Tensor(c!) value_out) -> ()");
   library.def("rotate_rows(Tensor x, Tensor rope, Tensor(a!) out) -> ()");
 }
 
 TORCH_LIBRARY_IMPL(latentcast, CPU, library) {
   library.impl("rms_norm", &rms_norm_cpu);
   library.impl("rotate_query_key", &rotate_query_key_cpu);
+  library.impl("split_query_key_value", &split_query_key_value_cpu);
   library.impl("rotate_rows", &rotate_rows_cpu);
 }
 

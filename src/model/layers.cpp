@@ -42,8 +42,9 @@ namespace {
 /// fill whole lines of memory never do: where layers lie in one buffer, there are gaps between such.
 at::Tensor joined(const at::Tensor& first, const at::Tensor& second) {
   constexpr int64_t kLine = 256;
-  if (!first.is_cuda() || first.nbytes() % kLine != 0 || !first.is_contiguous() || !second.is_contiguous() ||
-      !first.is_alias_of(second) || first.sizes().slice(1) != second.sizes().slice(1) ||
+  if (!first.defined() || !first.is_cuda() || first.nbytes() % kLine != 0 || !first.is_contiguous() ||
+      !second.is_contiguous() || !first.is_alias_of(second) ||
+      first.sizes().slice(1) != second.sizes().slice(1) ||
       static_cast<const char*>(second.const_data_ptr()) !=
           static_cast<const char*>(first.const_data_ptr()) + first.nbytes()) {
     return {};

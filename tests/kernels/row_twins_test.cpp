@@ -73,6 +73,21 @@ TEST(RowTwins, QueriesAndKeysOfOneProductIntoACache) {
   EXPECT_LT(difference(out, plain_rotation(query, angle)), 1e-5);
 }
 
+TEST(RowTwins, OneProductForQueriesKeysAndValues) {
+  at::manual_seed(5);
+  const int64_t rows = 4, heads = 2, d = 8, dim = heads * d;
+  const at::Tensor product = at::randn({rows, 3 * dim}), weight = at::randn({2, dim});
+  const at::Tensor rope = table_of(at::randn({rows, d / 2}));
+  at::Tensor q[2], k[2];
+  for (int i = 0; i < 2; ++i) q[i] = at::empty({rows, heads, d}), k[i] = at::empty({rows, heads, d});
+  const at::Tensor value = at::empty({rows, heads, d});
+  split_query_key_value(product, weight[0], weight[1], rope, kEpsilon, q[0], k[0], value);
+  rotate_query_key(product.narrow(1, 0, dim), product.narrow(1, dim, dim), weight[0], weight[1], rope,
+                   kEpsilon, q[1], k[1]);
+  EXPECT_TRUE(q[0].equal(q[1]) && k[0].equal(k[1]));
+  EXPECT_TRUE(value.view({rows, dim}).equal(product.narrow(1, 2 * dim, dim)));
+}
+
 TEST(RowTwins, Residuals) {
   at::manual_seed(3);
   const at::Tensor x = at::randn({5, 16}), y = at::randn({5, 16}), c = at::randn({5, 16}),

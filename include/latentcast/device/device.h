@@ -37,8 +37,8 @@ void set_compute_threads(int threads);
 /// Waits until the device has done what it was given. Nothing to do on a CPU.
 void synchronize(const ComputeDevice& device);
 
-/// Most bytes that tensors took on the device since the last reset, counting attention caches as they are
-/// now; 0 on a CPU.
+/// Most bytes that tensors took on the device since the last reset, attention caches (which LibTorch's
+/// allocator doesn't know) included; 0 on a CPU.
 int64_t peak_device_bytes(const ComputeDevice& device);
 void reset_peak_device_bytes(const ComputeDevice& device);
 

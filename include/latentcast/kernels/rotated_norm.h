@@ -18,6 +18,12 @@ void rotate_query_key(const at::Tensor& query, const at::Tensor& key, const at::
                       const at::Tensor& key_weight, const at::Tensor& rope, double eps,
                       const at::Tensor& query_out, const at::Tensor& key_out);
 
+/// The same from one product [rows, 3 · dim] of queries, keys and values; the values are copied to value_out.
+void split_query_key_value(const at::Tensor& product, const at::Tensor& query_weight,
+                           const at::Tensor& key_weight, const at::Tensor& rope, double eps,
+                           const at::Tensor& query_out, const at::Tensor& key_out,
+                           const at::Tensor& value_out);
+
 /// x [rows, heads, head_dim] rotated, to `out` of that shape.
 void rotate_rows(const at::Tensor& x, const at::Tensor& rope, const at::Tensor& out);
 

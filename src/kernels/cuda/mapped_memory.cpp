@@ -1,6 +1,7 @@
 #include "mapped_memory.h"
 
-#include <atomic>
+#include <algorithm>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -12,9 +13,20 @@
 namespace latentcast::cuda {
 namespace {
 
-std::atomic<int64_t>& bytes_there() {
-  static std::atomic<int64_t> bytes = 0;
-  return bytes;
+struct Count {
+  std::mutex mutex;
+  int64_t there = 0, peak = 0;
+
+  void add(int64_t bytes) {
+    const std::lock_guard lock(mutex);
+    there += bytes;
+    peak = std::max(peak, there);
+  }
+};
+
+Count& count() {
+  static Count count;
+  return count;
 }
 
 /// The driver's function of this name: its library is there where a GPU is, and can't be linked elsewhere.
@@ -50,12 +62,12 @@ MappablePiece::MappablePiece(int device, size_t bytes) {
         "cuMemGetAllocationGranularity");
   bytes_ = (bytes + unit - 1) / unit * unit;
   check(driver<decltype(cuMemCreate)>("cuMemCreate")(&handle_, bytes_, &prop, 0), "cuMemCreate");
-  bytes_there() += static_cast<int64_t>(bytes_);
+  count().add(static_cast<int64_t>(bytes_));
 }
 
 MappablePiece::~MappablePiece() {
   driver<decltype(cuMemRelease)>("cuMemRelease")(handle_);
-  bytes_there() -= static_cast<int64_t>(bytes_);
+  count().add(-static_cast<int64_t>(bytes_));
 }
 
 Mapping::Mapping(int device, std::vector<std::shared_ptr<const MappablePiece>> pieces)
@@ -98,6 +110,14 @@ void Mapping::unmap(size_t pieces) {
   driver<decltype(cuMemAddressFree)>("cuMemAddressFree")(address_, bytes_);
 }
 
-int64_t mapped_bytes() { return bytes_there(); }
+int64_t peak_mapped_bytes() {
+  const std::lock_guard lock(count().mutex);
+  return count().peak;
+}
+
+void reset_peak_mapped_bytes() {
+  const std::lock_guard lock(count().mutex);
+  count().peak = count().there;
+}
 
 }  // namespace latentcast::cuda

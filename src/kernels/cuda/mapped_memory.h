@@ -43,7 +43,8 @@ class Mapping {
   int device_ = 0;
 };
 
-/// Bytes of all pieces there are.
-int64_t mapped_bytes();
+/// Most bytes that all pieces took since the last reset.
+int64_t peak_mapped_bytes();
+void reset_peak_mapped_bytes();
 
 }  // namespace latentcast::cuda

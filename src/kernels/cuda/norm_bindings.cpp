@@ -81,34 +81,52 @@ at::Tensor rms_norm_cuda(const at::Tensor& x, const at::Tensor& weight, double e
   return out;
 }
 
+/// Queries, keys and perhaps values, each from its place to its place.
+void run_rotated_parts(const std::vector<at::Tensor>& from, const std::vector<at::Tensor>& to,
+                       const at::Tensor& query_weight, const at::Tensor& key_weight, const at::Tensor& rope,
+                       double eps, const char* name) {
+  check_weight(query_weight, from[0], name);
+  check_weight(key_weight, from[1], name);
+  RotatedNorm args{};
+  args.bf16 = is_bf16(from[0]);
+  args.rows = from[0].size(0);
+  args.dim = from[0].size(1);
+  args.head_dim = to[0].size(2);
+  args.parts = static_cast<int>(from.size());
+  args.weight[0] = query_weight.const_data_ptr();
+  args.weight[1] = key_weight.const_data_ptr();
+  args.rope = rope_of(rope, args.rows, args.head_dim, name);
+  args.eps = static_cast<float>(eps);
+  for (size_t i = 0; i < from.size(); ++i) {
+    const at::Tensor out = flat(to[i]);
+    TORCH_CHECK(from[i].sizes() == from[0].sizes() && to[i].sizes() == to[0].sizes() &&
+                    out.sizes() == from[0].sizes() && from[i].scalar_type() == from[0].scalar_type() &&
+                    out.scalar_type() == from[0].scalar_type(),
+                name, ": queries, keys, values or results differ in shape or type");
+    args.x[i] = rows_of(from[i], name);
+    args.out_stride[i] = rows_of(out, name).stride;
+    args.out[i] = out.mutable_data_ptr();
+  }
+  C10_CUDA_CHECK(rotated_norm(args, current_stream()));
+}
+
 void rotate_query_key_cuda(const at::Tensor& query, const at::Tensor& key, const at::Tensor& query_weight,
                            const at::Tensor& key_weight, const at::Tensor& rope, double eps,
                            const at::Tensor& query_out, const at::Tensor& key_out) {
-  constexpr const char* kName = "rotate_query_key";
-  check_weight(query_weight, query, kName);
-  check_weight(key_weight, key, kName);
-  TORCH_CHECK(query.sizes() == key.sizes() && query_out.sizes() == key_out.sizes(), kName,
-              ": queries and keys differ in shape");
-  const at::Tensor outs[2] = {flat(query_out), flat(key_out)};
-  RotatedNorm args{};
-  args.bf16 = is_bf16(query);
-  args.rows = query.size(0);
-  args.dim = query.size(1);
-  args.head_dim = query_out.size(2);
-  args.parts = 2;
-  args.x[0] = rows_of(query, kName);
-  args.x[1] = rows_of(key, kName);
-  args.weight[0] = query_weight.const_data_ptr();
-  args.weight[1] = key_weight.const_data_ptr();
-  args.rope = rope_of(rope, args.rows, args.head_dim, kName);
-  args.eps = static_cast<float>(eps);
-  for (int i = 0; i < 2; ++i) {
-    TORCH_CHECK(outs[i].sizes() == query.sizes() && outs[i].scalar_type() == query.scalar_type(), kName,
-                ": results of another shape or type than the rows");
-    args.out_stride[i] = rows_of(outs[i], kName).stride;
-    args.out[i] = outs[i].mutable_data_ptr();
-  }
-  C10_CUDA_CHECK(rotated_norm(args, current_stream()));
+  run_rotated_parts({query, key}, {query_out, key_out}, query_weight, key_weight, rope, eps,
+                    "rotate_query_key");
+}
+
+void split_query_key_value_cuda(const at::Tensor& product, const at::Tensor& query_weight,
+                                const at::Tensor& key_weight, const at::Tensor& rope, double eps,
+                                const at::Tensor& query_out, const at::Tensor& key_out,
+                                const at::Tensor& value_out) {
+  constexpr const char* kName = "split_query_key_value";
+  TORCH_CHECK(product.dim() == 2 && product.size(1) % 3 == 0, kName, ": no three products side by side");
+  const int64_t dim = product.size(1) / 3;
+  const auto part = [&](int64_t i) { return product.narrow(1, i * dim, dim); };
+  run_rotated_parts({part(0), part(1), part(2)}, {query_out, key_out, value_out}, query_weight, key_weight,
+                    rope, eps, kName);
 }
 
 void rotate_rows_cuda(const at::Tensor& x, const at::Tensor& rope, const at::Tensor& out) {
@@ -210,6 +228,7 @@ TORCH_LIBRARY_IMPL(latentcast, CUDA, library) {
   library.impl("modulated_norm", &modulated_norm_cuda);
   library.impl("rms_norm", &rms_norm_cuda);
   library.impl("rotate_query_key", &rotate_query_key_cuda);
+  library.impl("split_query_key_value", &split_query_key_value_cuda);
   library.impl("rotate_rows", &rotate_rows_cuda);
   library.impl("gated_residual_norm", &gated_residual_norm_cuda);
   library.impl("residual_modulated_norm", &residual_modulated_norm_cuda);

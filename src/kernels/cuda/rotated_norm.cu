@@ -4,6 +4,8 @@
 namespace latentcast::cuda {
 namespace {
 
+constexpr int kRotated = 2;  // parts; the third is the values
+
 template <typename T, int kVectors>
 __global__ void __launch_bounds__(kThreads) rotated_norm_kernel(RotatedNorm args) {
   const int dim = static_cast<int>(args.dim), head_dim = static_cast<int>(args.head_dim);
@@ -15,7 +17,7 @@ __global__ void __launch_bounds__(kThreads) rotated_norm_kernel(RotatedNorm args
     values.normalize_length(dim, args.eps);
     values.multiply(static_cast<const T*>(args.weight[part]), dim);
   }
-  if (args.rope != nullptr) values.rotate(args.rope + row * head_dim, head_dim, dim);
+  if (args.rope != nullptr && part < kRotated) values.rotate(args.rope + row * head_dim, head_dim, dim);
   values.store(static_cast<T*>(args.out[part]) + row * args.out_stride[part], dim);
 }
 

@@ -10,9 +10,8 @@
 
 namespace latentcast::cuda {
 
-constexpr int kThreads = 128;
-constexpr int kWidth = 8;  // numbers that a thread moves at once
-constexpr int kWarps = kThreads / 32;
+constexpr int kThreads = 128;            // of a block, but for very long rows
+constexpr int kWidth = 8;                // numbers that a thread moves at once
 constexpr float kFp8Largest = 448;       // of e4m3
 constexpr float kLeastLargest = 1e-30f;  // rows of zeros get this scale
 
@@ -60,6 +59,7 @@ __device__ inline void store8<float>(float* to, const float (&from)[kWidth]) {
 }
 
 /// Sum over the block, the same for all threads and from call to call. `scratch` is for this call alone.
+template <int kWarps>
 __device__ inline float block_sum(float value, float (&scratch)[kWarps]) {
 #pragma unroll
   for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(~0u, value, offset);
@@ -72,6 +72,7 @@ __device__ inline float block_sum(float value, float (&scratch)[kWarps]) {
 }
 
 /// Largest over the block; a NaN counts only if there is nothing else.
+template <int kWarps>
 __device__ inline float block_max(float value, float (&scratch)[kWarps]) {
 #pragma unroll
   for (int offset = 16; offset > 0; offset /= 2) value = fmaxf(value, __shfl_xor_sync(~0u, value, offset));
@@ -89,9 +90,10 @@ struct Fp8Row {
   float* scale;
 };
 
-/// One row: kVectors times 8 numbers a thread, as many as dim has; the rest are zeros.
-template <int kVectors>
+/// One row: kVectors times 8 numbers a thread of kBlock, as many as dim has; the rest are zeros.
+template <int kVectors, int kBlock = kThreads>
 struct Row {
+  static constexpr int kWarps = (kBlock + 31) / 32;
   float values[kVectors][kWidth];
 
   /// Calls work(vector, first column) for every vector that this thread has.
@@ -99,7 +101,7 @@ struct Row {
   __device__ static void each(int dim, const Work& work) {
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
-      const int column = (v * kThreads + threadIdx.x) * kWidth;
+      const int column = (v * kBlock + threadIdx.x) * kWidth;
       if (column < dim) work(v, column);
     }
   }
@@ -159,7 +161,7 @@ struct Row {
         const float x = values[v][i];
         // (1 + tanh(u)) / 2 = 1 / (1 + exp(−2u))
         const float twice_u = 1.5957691216f * (x + 0.044715f * x * x * x);
-        values[v][i] = x / (1 + __expf(-twice_u));
+        values[v][i] = __fdividef(x, 1 + __expf(-twice_u));
       }
     });
   }

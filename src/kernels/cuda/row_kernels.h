@@ -40,13 +40,13 @@ cudaError_t modulated_norm(const ModulatedNorm& args, cudaStream_t stream);
 struct RotatedNorm {
   bool bf16;
   int64_t rows, dim, head_dim;
-  int parts;  ///< 1, or 2: queries and keys
-  Rows x[2];
-  const void* weight[2];  ///< null: not normed
+  int parts;  ///< 1, or queries, keys and perhaps values, which are copied
+  Rows x[3];
+  const void* weight[3];  ///< null: not normed
   const float* rope;      ///< [rows, head_dim / 2] of cosine and sine, or null: not rotated
   float eps;
-  void* out[2];
-  int64_t out_stride[2];
+  void* out[3];
+  int64_t out_stride[3];
 };
 cudaError_t rotated_norm(const RotatedNorm& args, cudaStream_t stream);
 

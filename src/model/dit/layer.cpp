@@ -103,13 +103,12 @@ at::Tensor run_block_layer(const DitLayerWeights& w, const DitConfig& config, co
                            const BlockPass& pass, const KeyValue& text) {
   const AttentionWeights& a = w.self_attention;
   const Rows h = first_norm(w, config, x, pass.modulation);
-  a.v.into(h, pass.own.value.view({x.size(0), config.dim}));
   const at::Tensor query = at::empty(pass.own.key.sizes(), x.options());
-  if (a.query_key.weight.defined()) {
-    const at::Tensor both = a.query_key(h);
-    rotate_query_key(both.narrow(1, 0, config.dim), both.narrow(1, config.dim, config.dim), a.norm_q,
-                     a.norm_k, pass.rope, config.eps, query, pass.own.key);
+  if (a.query_key_value.weight.defined()) {
+    split_query_key_value(a.query_key_value(h), a.norm_q, a.norm_k, pass.rope, config.eps, query,
+                          pass.own.key, pass.own.value);
   } else {
+    a.v.into(h, pass.own.value.view({x.size(0), config.dim}));
     rotate_query_key(a.q(h), a.k(h), a.norm_q, a.norm_k, pass.rope, config.eps, query, pass.own.key);
   }
   const at::Tensor y = a.o(attend(query, pass.attended.key, pass.attended.value));

@@ -23,7 +23,7 @@ AttentionWeights take_attention(TensorSource& source, const std::string& name, i
   w.q = {weights[0], biases[0]};
   w.k = {weights[1], biases[1]};
   w.v = {weights[2], biases[2]};
-  w.query_key = joined(w.q, w.k);
+  w.query_key_value = joined(joined(w.q, w.k), w.v);
   w.o = take_linear(source, name + ".o", dim, dim);
   w.norm_q = source.take(name + ".norm_q.weight", {dim});
   w.norm_k = source.take(name + ".norm_k.weight", {dim});
@@ -135,20 +135,22 @@ DitLayerWeights take_dit_layer(TensorSource& source, const DitConfig& config, in
 namespace {
 
 AttentionWeights attention_in_fp8(AttentionWeights w) {
-  if (w.query_key.weight.defined()) {
-    const int64_t dim = w.q.out_features();
-    w.query_key = in_fp8(w.query_key);
-    const auto half = [&](int64_t first) {
-      const auto rows = [&](const at::Tensor& t) { return t.narrow(0, first, dim); };
-      return Linear{rows(w.query_key.weight), rows(w.query_key.bias), rows(w.query_key.scale)};
-    };
-    w.q = half(0);
-    w.k = half(dim);
+  const int64_t dim = w.q.out_features();
+  const auto part = [&](int64_t index) {
+    const auto rows = [&](const at::Tensor& t) { return t.narrow(0, index * dim, dim); };
+    const Linear& all = w.query_key_value;
+    return Linear{rows(all.weight), rows(all.bias), rows(all.scale)};
+  };
+  if (w.query_key_value.weight.defined()) {
+    w.query_key_value = in_fp8(w.query_key_value);
+    w.q = part(0);
+    w.k = part(1);
+    w.v = part(2);
   } else {
     w.q = in_fp8(w.q);
     w.k = in_fp8(w.k);
+    w.v = in_fp8(w.v);
   }
-  w.v = in_fp8(w.v);
   w.o = in_fp8(w.o);
   return w;
 }

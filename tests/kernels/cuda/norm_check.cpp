@@ -73,6 +73,29 @@ TEST_P(RowLengths, RotatedQueriesAndKeys) {
   }
 }
 
+TEST_P(RowLengths, SplitProduct) {
+  const int64_t dim = GetParam(), rows = 5, heads = dim / 8;
+  const at::Tensor weight = as_bf16(at::randn({2, dim})), rope = random_rope(rows, 8);
+  for (const auto& [name, input] : row_inputs(rows, dim)) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      const at::Tensor x = at::cat({input, input.flip(0), input + 1}, 1).to(type);
+      at::Tensor twin[3], ours[3];
+      for (int i = 0; i < 3; ++i) {
+        twin[i] = at::empty({rows, heads, 8});
+        ours[i] = at::empty({rows, heads, 8}, x.options().device(gpu()));
+      }
+      const at::Tensor weights = weight.to(type).to(gpu());
+      split_query_key_value(x.to(at::kFloat), weight[0], weight[1], rope, 1e-6, twin[0], twin[1], twin[2]);
+      split_query_key_value(x.to(gpu()), weights[0], weights[1], rope.to(gpu()), 1e-6, ours[0], ours[1],
+                            ours[2]);
+      for (int i = 0; i < 3; ++i) {
+        expect_close(ours[i].flatten(1), twin[i].flatten(1),
+                     "split_query_key_value, " + name + ", " + std::to_string(dim));
+      }
+    }
+  }
+}
+
 TEST_P(RowLengths, RotatedRows) {
   const int64_t dim = GetParam(), rows = 5, heads = dim / 8;
   const at::Tensor rope = random_rope(rows, 8);

@@ -18,6 +18,18 @@ const testing::Environment* const kLoaded = testing::AddGlobalTestEnvironment(ne
 
 }  // namespace
 
+namespace {
+
+/// CUDA's half of LibTorch must be there before anything asks for it: even a seed does.
+class SelectsGpu : public testing::Environment {
+ public:
+  void SetUp() override { gpu(); }
+};
+
+const testing::Environment* const kSelected = testing::AddGlobalTestEnvironment(new SelectsGpu);
+
+}  // namespace
+
 at::Device gpu() {
   static const at::Device device = select_device("cuda", "bf16", 2).device;
   return device;

@@ -30,6 +30,7 @@ TEST(SharedFront, IsCountedAndGivenBack) {
   const ComputeDevice device{gpu(), at::kBFloat16, ""};
   const at::Tensor row = at::empty({1 << 20}, at::TensorOptions().dtype(at::kByte).device(gpu()));
   const auto free = [] { return c10::getDeviceAllocator(at::kCUDA)->getMemoryInfo(gpu().index()).first; };
+  reset_peak_device_bytes(device);
   const int64_t before = peak_device_bytes(device);
   const size_t free_before = free();
   {
@@ -37,6 +38,8 @@ TEST(SharedFront, IsCountedAndGivenBack) {
     EXPECT_EQ(peak_device_bytes(device) - before, (64 + 4 * 16) << 20);
     EXPECT_GE(free_before - free(), size_t{(64 + 4 * 16) << 20});
   }
+  EXPECT_EQ(peak_device_bytes(device) - before, (64 + 4 * 16) << 20) << "the peak stays";
+  reset_peak_device_bytes(device);
   EXPECT_EQ(peak_device_bytes(device), before);
   EXPECT_EQ(free(), free_before);
 }

@@ -26,7 +26,7 @@ struct DitConfig {
 /// Query, key, value and output products [dim, dim] with RMS norms of q and k over the full width.
 struct AttentionWeights {
   Linear q, k, v, o;
-  Linear query_key;  ///< q and k as one product, views of both; undefined where they lie apart
+  Linear query_key_value;  ///< q, k and v as one product, views of them; undefined where they lie apart
   at::Tensor norm_q, norm_k;
 };
 
