@@ -1,5 +1,6 @@
 #include "latentcast/shard/layer_layout.h"
 
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -27,6 +28,16 @@ class LayoutRecorder : public TensorSource {
   at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override {
     return place(name, shape, at::kFloat);
   }
+  std::vector<at::Tensor> take_together(const std::vector<std::string>& names,
+                                        at::IntArrayRef shape) override {
+    std::vector<at::Tensor> tensors = TensorSource::take_together(names, shape);
+    const auto last = layout_.tensors.end(), first = last - std::ssize(names);
+    for (auto one = first; one != last; ++one) {
+      one->together_begin = first->offset;
+      one->together_end = (last - 1)->offset + (last - 1)->bytes;
+    }
+    return tensors;
+  }
 
   LayerLayout layout() && { return std::move(layout_); }
 
@@ -34,7 +45,8 @@ class LayoutRecorder : public TensorSource {
   at::Tensor place(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
     at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(dtype).device(at::kMeta));
     const auto bytes = static_cast<int64_t>(tensor.nbytes());
-    layout_.tensors.push_back({name, shape.vec(), dtype, layout_.bytes, bytes});
+    layout_.tensors.push_back(
+        {name, shape.vec(), dtype, layout_.bytes, bytes, layout_.bytes, layout_.bytes + bytes});
     layout_.bytes += rounded_up(bytes, kShardAlignment);
     return tensor;
   }
@@ -84,7 +96,7 @@ int64_t LayerLayout::part_bytes(int parts) const {
 }
 
 bool PartInPlace::holds(const PlacedTensor& tensor) const {
-  return bytes.defined() && tensor.offset >= begin && tensor.offset + tensor.bytes <= begin + bytes.numel();
+  return bytes.defined() && tensor.together_begin >= begin && tensor.together_end <= begin + bytes.numel();
 }
 
 LayerLayout lay_out_layer(const DitConfig& config, int64_t layer, at::ScalarType dtype) {

@@ -68,11 +68,10 @@ void ShardedLayers::use_own_parts_in_place() {
     const int64_t begin = group_->rank() * part.numel(), end = begin + part.numel();
     OwnPart wanted;
     for (const PlacedTensor& tensor : layouts_[static_cast<size_t>(layer)].tensors) {
-      const int64_t tensor_end = tensor.offset + tensor.bytes;
+      const int64_t first = tensor.together_begin, last = tensor.together_end;
       // Of tensors that others have a piece of, ours is wanted beside theirs.
-      if (tensor.offset < begin && tensor_end > begin) wanted.head = std::min(tensor_end, end) - begin;
-      if (tensor.offset >= begin && tensor.offset < end && tensor_end > end)
-        wanted.tail = end - tensor.offset;
+      if (first < begin && last > begin) wanted.head = std::min(last, end) - begin;
+      if (first >= begin && first < end && last > end) wanted.tail = end - first;
     }
     wanted_.push_back(wanted);
     in_place_.push_back({begin, part});

@@ -20,6 +20,9 @@ struct PlacedTensor {
   std::vector<int64_t> shape;
   at::ScalarType dtype = at::kFloat;
   int64_t offset = 0, bytes = 0;
+  /// Of all tensors that were taken together with it (TensorSource::take_together()): they are used in one
+  /// piece.
+  int64_t together_begin = 0, together_end = 0;
 };
 
 /// All tensors of one layer in one flat buffer, in the order in which take_dit_layer() takes them.
