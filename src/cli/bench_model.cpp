@@ -9,6 +9,7 @@
 #include <ATen/ATen.h>
 
 #include "latentcast/error.h"
+#include "latentcast/model/fp8_source.h"
 #include "latentcast/model/vae/latent_scale.h"
 #include "latentcast/pipeline/stage.h"
 #include "latentcast/telemetry/memory.h"
@@ -81,7 +82,9 @@ Json bench_dit(const BenchJob& job, const ModelShape& model, const ComputeDevice
   const at::TensorOptions options = at::TensorOptions().dtype(device.dtype).device(device.device);
   RandomSource source(options);
   DitGlobalWeights globals = take_dit_globals(source, model.dit);
-  auto layers = std::make_unique<ResidentLayers>(source, model.dit, job.fp8);
+  Fp8Source in_fp8(source);
+  auto layers =
+      std::make_unique<ResidentLayers>(job.fp8 ? static_cast<TensorSource&>(in_fp8) : source, model.dit);
   synchronize(device);
   const int64_t weights = peak_device_bytes(device);
   const StageShape shape{job.height / 8, job.width / 8, 4};

@@ -8,6 +8,7 @@
 #include "latentcast/kernels/residual.h"
 #include "latentcast/kernels/rotated_norm.h"
 #include "latentcast/model/dit/rope.h"
+#include "latentcast/model/fp8_source.h"
 #include "latentcast/pipeline/stage.h"
 
 namespace latentcast {
@@ -22,8 +23,9 @@ struct Bench {
       : config(model.dit), shape{job.height / 8, job.width / 8, 4} {
     RandomSource source(at::TensorOptions().dtype(device.dtype).device(device.device));
     const at::TensorOptions options = at::TensorOptions().dtype(device.dtype).device(device.device);
-    w = take_dit_layer(source, config, config.inject_layers.front());
-    if (job.fp8) w = in_fp8(std::move(w));
+    Fp8Source in_fp8(source);
+    w = take_dit_layer(job.fp8 ? static_cast<TensorSource&>(in_fp8) : source, config,
+                       config.inject_layers.front());
     rows = shape.block_tokens();
     x = at::randn({rows, config.dim}, options);
     y = at::randn_like(x);

@@ -3,6 +3,7 @@
 #include "random_source.h"
 #include <ATen/ATen.h>
 
+#include "latentcast/model/fp8_source.h"
 #include "latentcast/model/vae/latent_scale.h"
 
 namespace latentcast {
@@ -47,16 +48,18 @@ void BenchRun::make_layers(std::unique_ptr<Communicator> shard_group) {
   const DitConfig& config = setup_.model.dit;
   RandomSource source(at::TensorOptions().dtype(setup_.device.dtype).device(setup_.device.device));
   globals_ = take_dit_globals(source, config);
+  Fp8Source in_fp8(source);
+  RangeSource& used = setup_.job.fp8 ? static_cast<RangeSource&>(in_fp8) : source;
   if (shard_group) {
     auto group = std::make_unique<TimedCommunicator>(std::move(shard_group), waits_);
-    auto layers = std::make_unique<ShardedLayers>(source, config, std::move(group), bench_.gather);
+    auto layers = std::make_unique<ShardedLayers>(used, config, std::move(group), bench_.gather);
     sharded_ = layers.get();
     weights_.layers = sharded_->counters().resident_bytes;
     layers_ = std::move(layers);
     return;
   }
   const Range range = layout_.stages[static_cast<size_t>(layout_.stage_of(setup_.rank))].layers;
-  auto layers = std::make_unique<RangeOfLayers>(source, config, range.begin, range.end, setup_.job.fp8);
+  auto layers = std::make_unique<RangeOfLayers>(used, config, range.begin, range.end);
   weights_.layers = layers->bytes();
   layers_ = std::move(layers);
 }

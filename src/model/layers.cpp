@@ -31,11 +31,6 @@ void Linear::into(const Rows& x, const at::Tensor& out) const {
   at::addmm_out(to, bias, x.values, weight.t());
 }
 
-Linear in_fp8(const Linear& linear) {
-  Rows weight = quantize(linear.weight);
-  return {weight.values, linear.bias, weight.scale};
-}
-
 namespace {
 
 /// Undefined on a CPU, where it gains nothing, and if they don't lie one behind the other. Parts that don't
@@ -57,12 +52,19 @@ at::Tensor joined(const at::Tensor& first, const at::Tensor& second) {
 }  // namespace
 
 Linear joined(const Linear& first, const Linear& second) {
-  Linear both{joined(first.weight, second.weight), joined(first.bias, second.bias)};
-  return both.weight.defined() && both.bias.defined() ? both : Linear{};
+  Linear both{joined(first.weight, second.weight), joined(first.bias, second.bias),
+              joined(first.scale, second.scale)};
+  const bool whole = both.weight.defined() && both.bias.defined() && both.scale.defined() == first.is_fp8();
+  return whole ? both : Linear{};
 }
 
 Linear take_linear(TensorSource& source, const std::string& name, int64_t out, int64_t in) {
   return {source.take(name + ".weight", {out, in}), source.take(name + ".bias", {out})};
+}
+
+Linear take_product(TensorSource& source, const std::string& name, int64_t out, int64_t in) {
+  const Rows weight = source.take_product_weights({name + ".weight"}, {out, in}).front();
+  return {weight.values, source.take(name + ".bias", {out}), weight.scale};
 }
 
 Linear take_linear_without_bias(TensorSource& source, const std::string& name, int64_t out, int64_t in) {

@@ -32,10 +32,6 @@ void check_fp8(const RankSetup& setup) {
   if (setup.device.is_cuda() && setup.device.dtype != at::kBFloat16) {
     throw InputError("--fp8 needs --dtype bf16 on a GPU: products in 8 bits give bf16");
   }
-  if (setup.layout.shard) {
-    throw InputError(
-        "--fp8 with sharded weights isn't in this version; give --shard off, or leave --fp8 out");
-  }
 }
 
 }  // namespace

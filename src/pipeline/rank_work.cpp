@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "latentcast/comm/coordinate.h"
+#include "latentcast/model/fp8_source.h"
 #include "latentcast/model/sampler/noise.h"
 #include "latentcast/model/vae/latent_scale.h"
 #include "latentcast/telemetry/memory.h"
@@ -62,7 +63,9 @@ void RankWork::make_stage() {
   DitGlobalWeights globals = take_dit_globals(source, checkpoint.dit_config);
   const StagePlan& plan = setup_.layout.stages[static_cast<size_t>(number)];
   Activity& activity = setup_.activity->main;
-  auto layers = std::make_unique<WatchedLayers>(make_layers(source, plan), activity);
+  Fp8Source in_fp8(source);
+  RangeSource& used = job.fp8 ? static_cast<RangeSource&>(in_fp8) : source;
+  auto layers = std::make_unique<WatchedLayers>(make_layers(used, plan), activity);
   DenoiseStage stage(checkpoint.dit_config, std::move(globals), std::move(layers), plan, shape, schedule,
                      conditions_.text, {job.cond_distance, *job.base_seed});
   IdlePass idle = sharded_ ? IdlePass([this] { sharded_->pass_without_compute(); }) : IdlePass();
@@ -75,7 +78,7 @@ void RankWork::make_stage() {
   }
 }
 
-std::unique_ptr<LayerProvider> RankWork::make_layers(CheckpointSource& source, const StagePlan& plan) {
+std::unique_ptr<LayerProvider> RankWork::make_layers(RangeSource& source, const StagePlan& plan) {
   const DitConfig& config = setup_.checkpoint.dit_config;
   if (shard_group_) {
     const GatherWay way = setup_.job.gather == "collective" ? GatherWay::kCollective : GatherWay::kAuto;
@@ -83,7 +86,7 @@ std::unique_ptr<LayerProvider> RankWork::make_layers(CheckpointSource& source, c
     sharded_ = layers.get();
     return layers;
   }
-  return std::make_unique<RangeOfLayers>(source, config, plan.layers.begin, plan.layers.end, setup_.job.fp8);
+  return std::make_unique<RangeOfLayers>(source, config, plan.layers.begin, plan.layers.end);
 }
 
 bool RankWork::decodes_beside() const {

@@ -56,7 +56,7 @@ class RankWork {
   void make_links(const MpiSession& mpi);
   void make_decoder(VideoAssembler& video, BlockSink decoded);
   void make_stage();
-  std::unique_ptr<LayerProvider> make_layers(CheckpointSource& source, const StagePlan& plan);
+  std::unique_ptr<LayerProvider> make_layers(RangeSource& source, const StagePlan& plan);
   LatentSink finished_sink();
   /// On a GPU with a stage the decoder has a thread and a stream; a trace takes one thread.
   bool decodes_beside() const;

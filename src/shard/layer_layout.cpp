@@ -16,7 +16,7 @@ int64_t rounded_up(int64_t bytes, int64_t multiple) { return (bytes + multiple -
 /// Stands in for a checkpoint while take_dit_layer() says what it needs; gives tensors without contents.
 class LayoutRecorder : public TensorSource {
  public:
-  explicit LayoutRecorder(at::ScalarType dtype) : dtype_(dtype) {}
+  LayoutRecorder(at::ScalarType dtype, bool fp8) : dtype_(dtype), fp8_(fp8) {}
 
   bool has(const std::string&) const override { return true; }
   std::vector<int64_t> shape(const std::string& name) const override {
@@ -30,7 +30,30 @@ class LayoutRecorder : public TensorSource {
   }
   std::vector<at::Tensor> take_together(const std::vector<std::string>& names,
                                         at::IntArrayRef shape) override {
-    std::vector<at::Tensor> tensors = TensorSource::take_together(names, shape);
+    return place_together(names, shape, dtype_);
+  }
+  std::vector<Rows> take_product_weights(const std::vector<std::string>& names,
+                                         at::IntArrayRef shape) override {
+    if (!fp8_) return TensorSource::take_product_weights(names, shape);
+    const std::vector<at::Tensor> values = place_together(names, shape, at::kFloat8_e4m3fn);
+    std::vector<std::string> scale_names;
+    for (const std::string& name : names) scale_names.push_back(name + kScales);
+    const std::vector<at::Tensor> scales = place_together(scale_names, {shape[0], 1}, at::kFloat);
+    std::vector<Rows> weights;
+    for (size_t i = 0; i < names.size(); ++i) {
+      layout_.tensors[layout_.tensors.size() - names.size() + i].weight_shape = shape.vec();
+      weights.emplace_back(values[i], scales[i]);
+    }
+    return weights;
+  }
+
+  LayerLayout layout() && { return std::move(layout_); }
+
+ private:
+  std::vector<at::Tensor> place_together(const std::vector<std::string>& names, at::IntArrayRef shape,
+                                         at::ScalarType dtype) {
+    std::vector<at::Tensor> tensors;
+    for (const std::string& name : names) tensors.push_back(place(name, shape, dtype));
     const auto last = layout_.tensors.end(), first = last - std::ssize(names);
     for (auto one = first; one != last; ++one) {
       one->together_begin = first->offset;
@@ -39,19 +62,17 @@ class LayoutRecorder : public TensorSource {
     return tensors;
   }
 
-  LayerLayout layout() && { return std::move(layout_); }
-
- private:
   at::Tensor place(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
     at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(dtype).device(at::kMeta));
     const auto bytes = static_cast<int64_t>(tensor.nbytes());
     layout_.tensors.push_back(
-        {name, shape.vec(), dtype, layout_.bytes, bytes, layout_.bytes, layout_.bytes + bytes});
+        {name, shape.vec(), dtype, layout_.bytes, bytes, layout_.bytes, layout_.bytes + bytes, {}});
     layout_.bytes += rounded_up(bytes, kShardAlignment);
     return tensor;
   }
 
   at::ScalarType dtype_;
+  bool fp8_;
   LayerLayout layout_;
 };
 
@@ -76,6 +97,15 @@ class BufferSource : public TensorSource {
     return bytes.view(tensor.dtype).view(shape);
   }
   at::Tensor take_float(const std::string& name, at::IntArrayRef shape) override { return take(name, shape); }
+  std::vector<Rows> take_product_weights(const std::vector<std::string>& names,
+                                         at::IntArrayRef shape) override {
+    std::vector<Rows> weights;
+    for (const std::string& name : names) {
+      const bool fp8 = has(name + kScales);
+      weights.emplace_back(take(name, shape), fp8 ? take(name + kScales, {shape[0], 1}) : at::Tensor());
+    }
+    return weights;
+  }
 
  private:
   const PlacedTensor& place(const std::string& name) const {
@@ -99,8 +129,8 @@ bool PartInPlace::holds(const PlacedTensor& tensor) const {
   return bytes.defined() && tensor.together_begin >= begin && tensor.together_end <= begin + bytes.numel();
 }
 
-LayerLayout lay_out_layer(const DitConfig& config, int64_t layer, at::ScalarType dtype) {
-  LayoutRecorder recorder(dtype);
+LayerLayout lay_out_layer(const DitConfig& config, int64_t layer, at::ScalarType dtype, bool fp8) {
+  LayoutRecorder recorder(dtype, fp8);
   take_dit_layer(recorder, config, layer);
   return std::move(recorder).layout();
 }

@@ -1,6 +1,7 @@
 #include "latentcast/shard/sharded_layers.h"
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <utility>
@@ -16,7 +17,7 @@ ShardedLayers::ShardedLayers(RangeSource& source, const DitConfig& config,
     : config_(config), group_(std::move(group)), exceptions_(std::uncaught_exceptions()) {
   int64_t share = 0, largest = 0;
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
-    layouts_.push_back(lay_out_layer(config_, layer, source.dtype()));
+    layouts_.push_back(lay_out_layer(config_, layer, source.dtype(), source.gives_fp8()));
     const int64_t part = layouts_.back().part_bytes(group_->size());
     part_begin_.push_back(share);
     share += part;
@@ -58,7 +59,13 @@ void ShardedLayers::read_part(RangeSource& source, int64_t layer) {
     const int64_t end = std::min(part_end, tensor.offset + tensor.bytes);
     if (begin >= end) continue;
     const at::Tensor to = part.narrow(0, begin - part_begin, end - begin).view(tensor.dtype);
-    source.copy_range(tensor.name, tensor.shape, (begin - tensor.offset) / to.element_size(), to);
+    const int64_t first = (begin - tensor.offset) / to.element_size();
+    if (tensor.weight_shape.empty()) {
+      source.copy_range(tensor.name, tensor.shape, first, to);
+    } else {
+      const std::string weight = tensor.name.substr(0, tensor.name.size() - std::strlen(kScales));
+      source.copy_scales(weight, tensor.weight_shape, first, to);
+    }
   }
 }
 

@@ -24,6 +24,7 @@ void add(SafetensorsWriter& writer, const std::string& name, at::IntArrayRef sha
 void append_linear(std::vector<at::Tensor>& all, const Linear& linear) {
   all.push_back(linear.weight);
   all.push_back(linear.bias);
+  if (linear.is_fp8()) all.push_back(linear.scale);
 }
 
 void append_attention(std::vector<at::Tensor>& all, const AttentionWeights& w) {

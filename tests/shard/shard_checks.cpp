@@ -11,15 +11,20 @@
 #include <gtest/gtest.h>
 
 #include "latentcast/error.h"
+#include "latentcast/model/fp8_source.h"
+#include "latentcast/shard/layer_layout.h"
 #include "latentcast/shard/sharded_layers.h"
 
 namespace latentcast::test {
 namespace {
 
 std::unique_ptr<ShardedLayers> shard(Communicator& world, const std::string& folder, GatherWay way,
-                                     at::ScalarType dtype = at::kFloat, bool with_lora = false) {
+                                     at::ScalarType dtype = at::kFloat, bool with_lora = false,
+                                     bool fp8 = false) {
   CheckpointSource source = open_layers(folder, dtype, with_lora);
-  return std::make_unique<ShardedLayers>(source, small_layers(), world.split(0), way);
+  Fp8Source in_fp8(source);
+  RangeSource& used = fp8 ? static_cast<RangeSource&>(in_fp8) : source;
+  return std::make_unique<ShardedLayers>(used, small_layers(), world.split(0), way);
 }
 
 void walk(LayerProvider& layers) {
@@ -43,6 +48,24 @@ void check_equal_bits(Communicator& world, const std::string& folder, GatherWay 
       }
     }
   }
+}
+
+void check_equal_bits_in_fp8(Communicator& world, const std::string& folder, GatherWay way) {
+  const DitConfig config = small_layers();
+  CheckpointSource plain = open_layers(folder, at::kBFloat16, /*with_lora=*/true);
+  Fp8Source source(plain);
+  ResidentLayers whole(source, config);
+  const auto sharded = shard(world, folder, way, at::kBFloat16, /*with_lora=*/true, /*fp8=*/true);
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    EXPECT_TRUE(whole.acquire(layer).ffn_up.is_fp8());
+    EXPECT_EQ(difference(sharded->acquire(layer), whole.acquire(layer)), "") << "layer " << layer;
+  }
+  int64_t bf16_bytes = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    bf16_bytes += lay_out_layer(config, layer, at::kBFloat16).part_bytes(world.size());
+  }
+  EXPECT_LT(static_cast<double>(sharded->counters().share_bytes), 0.75 * static_cast<double>(bf16_bytes))
+      << "8 bits must be what is held";
 }
 
 void check_passes_without_compute(Communicator& world, const std::string& folder, GatherWay way) {

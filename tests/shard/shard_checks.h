@@ -13,6 +13,8 @@ namespace latentcast::test {
 /// Every tensor of every layer is ResidentLayers' to the bit, in both types, with and without LoRA, over two
 /// passes.
 void check_equal_bits(Communicator& world, const std::string& folder, GatherWay way);
+/// The same for weights in 8 bits, which are held so.
+void check_equal_bits_in_fp8(Communicator& world, const std::string& folder, GatherWay way);
 /// Ranks that compute and ranks that don't take part in the same gathers, in any mixture of passes.
 void check_passes_without_compute(Communicator& world, const std::string& folder, GatherWay way);
 /// Two buffers are used in turn, whatever layer is in them, and the counters say so.

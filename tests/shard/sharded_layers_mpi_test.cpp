@@ -22,6 +22,9 @@ class ShardedLayersOverMpi : public ::testing::Test {
 TEST_F(ShardedLayersOverMpi, HaveTheBitsOfWholeOnes) {
   test::check_equal_bits(*world_, folder_.path(), GatherWay::kAuto);
 }
+TEST_F(ShardedLayersOverMpi, HaveTheBitsOfWholeOnesInFp8) {
+  test::check_equal_bits_in_fp8(*world_, folder_.path(), GatherWay::kAuto);
+}
 TEST_F(ShardedLayersOverMpi, NeedNotBeComputedWith) {
   test::check_passes_without_compute(*world_, folder_.path(), GatherWay::kAuto);
 }

@@ -31,6 +31,7 @@ class ShardedLayersOf : public ::testing::TestWithParam<std::tuple<int, GatherWa
 };
 
 TEST_P(ShardedLayersOf, HaveTheBitsOfWholeOnes) { run(test::check_equal_bits); }
+TEST_P(ShardedLayersOf, HaveTheBitsOfWholeOnesInFp8) { run(test::check_equal_bits_in_fp8); }
 TEST_P(ShardedLayersOf, NeedNotBeComputedWith) { run(test::check_passes_without_compute); }
 TEST_P(ShardedLayersOf, TakeTwoBuffersInTurn) { run(test::check_two_buffers); }
 TEST_P(ShardedLayersOf, ComeInTheirOrderOnly) { run(test::check_order); }

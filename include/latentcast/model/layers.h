@@ -27,13 +27,12 @@ struct Linear {
 
 /// Takes NAME.weight [out, in] and NAME.bias [out].
 Linear take_linear(TensorSource& source, const std::string& name, int64_t out, int64_t in);
+/// As take_linear(), with the weight in the form in which the source gives products' weights.
+Linear take_product(TensorSource& source, const std::string& name, int64_t out, int64_t in);
 /// Takes NAME.weight [out, in] alone.
 Linear take_linear_without_bias(TensorSource& source, const std::string& name, int64_t out, int64_t in);
 /// As take_linear(), in float32.
 Linear take_linear_float(TensorSource& source, const std::string& name, int64_t out, int64_t in);
-
-/// The same product with its weight in 8 bits, a scale for each row.
-Linear in_fp8(const Linear& linear);
 
 /// Two products of the same input as one, [first's out + second's out, in]: views of both if they are on a
 /// GPU and lie one behind the other (see TensorSource::take_together()), else undefined.

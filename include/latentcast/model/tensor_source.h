@@ -6,6 +6,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "latentcast/kernels/quantize.h"
+
 namespace latentcast {
 
 /// Where a network takes its weights from. Declared here because the networks need it; implemented by
@@ -32,6 +34,14 @@ class TensorSource {
     return tensors;
   }
 
+  /// Weights of products [out, in], which a source may give in 8 bits (Fp8Source): as take_together() else.
+  virtual std::vector<Rows> take_product_weights(const std::vector<std::string>& names,
+                                                 at::IntArrayRef shape) {
+    std::vector<Rows> weights;
+    for (at::Tensor& weight : take_together(names, shape)) weights.emplace_back(std::move(weight));
+    return weights;
+  }
+
   /// As take(), but in float32 whatever the source's dtype: for the few weights whose network computes in
   /// float32.
   virtual at::Tensor take_float(const std::string& name, at::IntArrayRef shape) = 0;
@@ -46,6 +56,12 @@ class RangeSource : public TensorSource {
   virtual void copy_range(const std::string& name, at::IntArrayRef shape, int64_t first,
                           const at::Tensor& to) = 0;
 
+  /// As copy_range(), of the scales [out, 1] float32 of a product's weight [out, in] in 8 bits.
+  virtual void copy_scales(const std::string& name, at::IntArrayRef weight_shape, int64_t first,
+                           const at::Tensor& to);
+
+  /// Whether take_product_weights() gives 8 bits; copy_range() then does so too where `to` is of that type.
+  virtual bool gives_fp8() const { return false; }
   virtual at::ScalarType dtype() const = 0;
   virtual at::Device device() const = 0;
 };

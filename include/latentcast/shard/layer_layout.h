@@ -14,6 +14,8 @@ namespace latentcast {
 /// differently on other alignments, and this is what a GPU's allocator gives tensors of their own at least.
 inline constexpr int64_t kShardAlignment = 256;
 
+inline constexpr const char* kScales = ".scale";
+
 /// Where one tensor of a layer lies in the layer's flat buffer.
 struct PlacedTensor {
   std::string name;  ///< as in the checkpoint
@@ -23,6 +25,9 @@ struct PlacedTensor {
   /// Of all tensors that were taken together with it (TensorSource::take_together()): they are used in one
   /// piece.
   int64_t together_begin = 0, together_end = 0;
+  /// If these are the scales of a product's weight in 8 bits: the weight's shape. The name is then the
+  /// weight's with kScales behind it.
+  std::vector<int64_t> weight_shape = {};
 };
 
 /// All tensors of one layer in one flat buffer, in the order in which take_dit_layer() takes them.
@@ -34,8 +39,9 @@ struct LayerLayout {
   int64_t part_bytes(int parts) const;
 };
 
-/// `dtype` is that of the tensors that the network doesn't ask for in float32.
-LayerLayout lay_out_layer(const DitConfig& config, int64_t layer, at::ScalarType dtype);
+/// `dtype` is that of the tensors that the network doesn't ask for in float32; `fp8`: products' weights have
+/// 8 bits.
+LayerLayout lay_out_layer(const DitConfig& config, int64_t layer, at::ScalarType dtype, bool fp8 = false);
 
 /// A part of a layer's buffer that is somewhere else: the bytes from `begin` on (1-D, uint8). Tensors that
 /// lie wholly in it are used there.

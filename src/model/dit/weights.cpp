@@ -15,16 +15,16 @@ constexpr int64_t kPatch = kLatentChannels * 1 * 2 * 2;
 const std::string kAudioEncoder = "casual_audio_encoder.";
 
 AttentionWeights take_attention(TensorSource& source, const std::string& name, int64_t dim) {
-  const std::vector<at::Tensor> weights =
-      source.take_together({name + ".q.weight", name + ".k.weight", name + ".v.weight"}, {dim, dim});
+  const std::vector<Rows> weights =
+      source.take_product_weights({name + ".q.weight", name + ".k.weight", name + ".v.weight"}, {dim, dim});
   const std::vector<at::Tensor> biases =
       source.take_together({name + ".q.bias", name + ".k.bias", name + ".v.bias"}, {dim});
   AttentionWeights w;
-  w.q = {weights[0], biases[0]};
-  w.k = {weights[1], biases[1]};
-  w.v = {weights[2], biases[2]};
+  w.q = {weights[0].values, biases[0], weights[0].scale};
+  w.k = {weights[1].values, biases[1], weights[1].scale};
+  w.v = {weights[2].values, biases[2], weights[2].scale};
   w.query_key_value = joined(joined(w.q, w.k), w.v);
-  w.o = take_linear(source, name + ".o", dim, dim);
+  w.o = take_product(source, name + ".o", dim, dim);
   w.norm_q = source.take(name + ".norm_q.weight", {dim});
   w.norm_k = source.take(name + ".norm_k.weight", {dim});
   return w;
@@ -120,53 +120,16 @@ DitLayerWeights take_dit_layer(TensorSource& source, const DitConfig& config, in
   w.cross_attention = take_attention(source, name + "cross_attn", dim);
   w.norm3_weight = source.take(name + "norm3.weight", {dim});
   w.norm3_bias = source.take(name + "norm3.bias", {dim});
-  w.ffn_up = take_linear(source, name + "ffn.0", config.ffn_dim, dim);
-  w.ffn_down = take_linear(source, name + "ffn.2", dim, config.ffn_dim);
+  w.ffn_up = take_product(source, name + "ffn.0", config.ffn_dim, dim);
+  w.ffn_down = take_product(source, name + "ffn.2", dim, config.ffn_dim);
   const auto found = std::find(config.inject_layers.begin(), config.inject_layers.end(), layer);
   if (found != config.inject_layers.end()) {
     const std::string id = std::to_string(found - config.inject_layers.begin());
     w.injector = InjectorWeights{
-        take_linear(source, "audio_injector.injector_adain_layers." + id + ".linear", 2 * dim, dim),
+        take_product(source, "audio_injector.injector_adain_layers." + id + ".linear", 2 * dim, dim),
         take_attention(source, "audio_injector.injector." + id, dim)};
   }
   return w;
-}
-
-namespace {
-
-AttentionWeights attention_in_fp8(AttentionWeights w) {
-  const int64_t dim = w.q.out_features();
-  const auto part = [&](int64_t index) {
-    const auto rows = [&](const at::Tensor& t) { return t.narrow(0, index * dim, dim); };
-    const Linear& all = w.query_key_value;
-    return Linear{rows(all.weight), rows(all.bias), rows(all.scale)};
-  };
-  if (w.query_key_value.weight.defined()) {
-    w.query_key_value = in_fp8(w.query_key_value);
-    w.q = part(0);
-    w.k = part(1);
-    w.v = part(2);
-  } else {
-    w.q = in_fp8(w.q);
-    w.k = in_fp8(w.k);
-    w.v = in_fp8(w.v);
-  }
-  w.o = in_fp8(w.o);
-  return w;
-}
-
-}  // namespace
-
-DitLayerWeights in_fp8(DitLayerWeights layer) {
-  layer.self_attention = attention_in_fp8(std::move(layer.self_attention));
-  layer.cross_attention = attention_in_fp8(std::move(layer.cross_attention));
-  layer.ffn_up = in_fp8(layer.ffn_up);
-  layer.ffn_down = in_fp8(layer.ffn_down);
-  if (layer.injector) {
-    layer.injector->adain = in_fp8(layer.injector->adain);
-    layer.injector->attention = attention_in_fp8(std::move(layer.injector->attention));
-  }
-  return layer;
 }
 
 std::vector<std::string> names_not_in_fp8() {
@@ -201,16 +164,14 @@ void check_fp8(const DitConfig& config) {
   check("ffn_dim", config.ffn_dim);
 }
 
-RangeOfLayers::RangeOfLayers(TensorSource& source, const DitConfig& config, int64_t begin, int64_t end,
-                             bool fp8)
+RangeOfLayers::RangeOfLayers(TensorSource& source, const DitConfig& config, int64_t begin, int64_t end)
     : begin_(begin) {
   if (begin < 0 || begin > end || end > config.layers) {
     throw InternalError("layers " + std::to_string(begin) + " to " + std::to_string(end) +
                         " were asked for, the model has " + std::to_string(config.layers));
   }
   for (int64_t layer = begin; layer < end; ++layer) {
-    DitLayerWeights taken = take_dit_layer(source, config, layer);
-    layers_.push_back(fp8 ? in_fp8(std::move(taken)) : std::move(taken));
+    layers_.push_back(take_dit_layer(source, config, layer));
   }
 }
 

@@ -74,11 +74,7 @@ at::Tensor take_audio_layer_weights(TensorSource& source, const DitConfig& confi
 DitGlobalWeights take_dit_globals(TensorSource& source, const DitConfig& config);
 DitLayerWeights take_dit_layer(TensorSource& source, const DitConfig& config, int64_t layer);
 
-/// The layer with the weights of all its products in 8 bits, a scale for each row. What stays as it is: the
-/// modulation, norms, biases.
-DitLayerWeights in_fp8(DitLayerWeights layer);
-
-/// What in_fp8() leaves, and what isn't part of a layer: names in the checkpoint, * stands for anything.
+/// What stays as it is with an Fp8Source: names in the checkpoint, * stands for anything.
 std::vector<std::string> names_not_in_fp8();
 
 /// Throws InputError naming the dimension if products in 8 bits can't be had in the model's sizes.
@@ -100,10 +96,9 @@ class LayerProvider {
 /// Layers [begin, end) held whole, for a rank that has no others.
 class RangeOfLayers : public LayerProvider {
  public:
-  /// `fp8`: each layer is brought to 8 bits before the next is taken.
   /// Takes nothing but these layers' tensors, so the source's finish() would complain of the others. Throws
   /// InternalError if the model hasn't these layers.
-  RangeOfLayers(TensorSource& source, const DitConfig& config, int64_t begin, int64_t end, bool fp8 = false);
+  RangeOfLayers(TensorSource& source, const DitConfig& config, int64_t begin, int64_t end);
   /// `layer` counts from the model's first. Throws InternalError if it isn't held.
   const DitLayerWeights& acquire(int64_t layer) override;
   int64_t bytes() const;
@@ -116,8 +111,8 @@ class RangeOfLayers : public LayerProvider {
 /// All layers held whole.
 class ResidentLayers : public RangeOfLayers {
  public:
-  ResidentLayers(TensorSource& source, const DitConfig& config, bool fp8 = false)
-      : RangeOfLayers(source, config, 0, config.layers, fp8) {}
+  ResidentLayers(TensorSource& source, const DitConfig& config)
+      : RangeOfLayers(source, config, 0, config.layers) {}
 };
 
 }  // namespace latentcast
