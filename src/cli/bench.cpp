@@ -18,13 +18,17 @@ int run_bench(int argc, const char* const* argv, const MpiSession& mpi) {
   if (argc > 1 && std::strcmp(argv[1], "load") == 0) {
     return run_bench_load(argc - 1, argv + 1);
   }
+  if (argc > 1 && std::strcmp(argv[1], "checkpoint") == 0) {
+    return run_bench_checkpoint(argc - 1, argv + 1, mpi);
+  }
   BenchJob job;
   std::string part;
   CLI::App app("Measures the transformer's step or the decoder with random weights made on the device.");
   app.name("latentcast bench");
-  app.add_option("part", part,
-                 "dit, vae, kernels (the parts of dit), or one with options of its own: pipeline, load "
-                 "(bench load --help)")
+  app.add_option(
+         "part", part,
+         "dit, vae, kernels (the parts of dit), or one with options of its own: pipeline, load, checkpoint "
+         "(bench load --help)")
       ->required()
       ->check(CLI::IsMember({"dit", "vae", "kernels"}));
   add_bench_options(app, job);

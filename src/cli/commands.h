@@ -13,6 +13,8 @@ int run_inspect(int argc, const char* const* argv, const MpiSession& mpi);
 /// `bench load` and `bench pipeline`; called by run_bench().
 int run_bench_load(int argc, const char* const* argv);
 int run_bench_pipeline(int argc, const char* const* argv, const MpiSession& mpi);
+/// `bench checkpoint`; likewise.
+int run_bench_checkpoint(int argc, const char* const* argv, const MpiSession& mpi);
 /// Prints docs/options.md.
 int run_options(int argc, const char* const* argv, const MpiSession& mpi);
 

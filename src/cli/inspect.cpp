@@ -97,6 +97,12 @@ class RunInspector {
     line("segments", std::to_string(manifest_->segments.size()) + all + ", " + count_text(frames, "frame") +
                          ", " + size_text(bytes) + verdict(damages.empty()));
     for (const std::string& found : damages) damage("", found);
+    if (manifest_->may_differ_from) {
+      line("",
+           "from clip " + std::to_string(*manifest_->may_differ_from) +
+               " on not the bytes of an undisturbed run: continued from a light checkpoint or on another GPU "
+               "model");
+    }
     if (manifest_->video) {
       show_video(*manifest_->video);
     }
@@ -152,10 +158,16 @@ class RunInspector {
       const FoundCheckpoint found =
           quick_ ? find_checkpoint(paths_, identity_) : find_verified_checkpoint(paths_, identity_);
       for (const std::string& note : found.notes) damage("", note);
-      line("next", "the same command line continues with clip " + std::to_string(found.position.value_or(0)));
+      line("next", "the same command line continues with clip " + std::to_string(found.position.value_or(0)) +
+                       (is_light(found.position) ? ", not to the same bytes (light)" : ""));
     } catch (const InputError& error) {
       damage("next", std::string("a run here is refused: ") + error.what());
     }
+  }
+
+  bool is_light(const std::optional<int64_t>& position) const {
+    return position &&
+           CheckpointReader(paths_.checkpoint(*position)).manifest().strength == CheckpointStrength::kLight;
   }
 
   RunPaths paths_;

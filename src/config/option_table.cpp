@@ -100,7 +100,7 @@ constexpr Option kOptions[] = {
      Group::kRanks, kOurs, kRun},
 
     {"checkpoint", &J::checkpoint, "exact|light",
-     "What a checkpoint holds. exact: all caches (31 GB at 704*384), continues to the same bytes. light: the last clips' latents (some MB), continues seamlessly but not to the same bytes; not in this version.",
+     "What a checkpoint holds. exact: all caches (31 GB at 704*384), continues to the same bytes. light: the last clips' latents (some MB), continues without a seam, but not to the same bytes.",
      Group::kProgress, kOurs, kRun},
     {"checkpoint_minutes", &J::checkpoint_minutes, "X", "Minutes between checkpoints; 0: none by time.",
      Group::kProgress, kOurs, kRun},

@@ -39,17 +39,19 @@ void DecodeRunner::trace_frames(const at::Tensor& frames) {
 void DecodeRunner::take(const at::Tensor& latents, bool another_waits) {
   const int64_t number = clip_ * shape_.blocks_per_clip + block_;
   activity_.begin("decoding block " + std::to_string(number));
-  if (trace_.keeps_block(number)) {
+  if (is_shown() && trace_.keeps_block(number)) {
     trace_.add("block" + std::to_string(number) + ".latents", latents);
   }
   const bool last = is_last_of_clip();
   std::optional<FramesToHost> frames;
   decoder_.take(latents, last, [&](const at::Tensor& decoded) {
-    if (trace_.active()) {
-      trace_frames(to_rgb24(decoded).to(at::kCPU));
+    if (is_shown()) {
+      if (trace_.active()) {
+        trace_frames(to_rgb24(decoded).to(at::kCPU));
+      }
+      frames.emplace(to_yuv420p(decoded));
     }
     decoded_ += decoded.size(1);
-    frames.emplace(to_yuv420p(decoded));
   });
   ++block_;
   write_behind();  // the block before, while the device decodes this one
@@ -70,14 +72,18 @@ void DecodeRunner::write_behind() {
       video_.take(frames);
     }
     behind_.pop_front();
-    sink_(clip_, false);
+    if (is_shown()) {
+      sink_(clip_, false);
+    }
   }
 }
 
 void DecodeRunner::close_clip() {
-  activity_.begin("closing segment " + std::to_string(clip_));
-  video_.end_clip();
-  sink_(clip_, true);
+  if (is_shown()) {
+    activity_.begin("closing segment " + std::to_string(clip_));
+    video_.end_clip();
+    sink_(clip_, true);
+  }
   ++clip_;
   block_ = 0;
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <future>
+#include <memory>
 
 #include <ATen/core/Tensor.h>
 
@@ -9,9 +10,11 @@
 
 namespace latentcast {
 
-/// Copies of tensors in host memory that stay as they are while the originals change. From a GPU they go into
-/// one pinned block that is kept from one checkpoint to the next, as far as the host's memory allows; what
-/// doesn't fit there goes into memory of its own.
+/// Copies of tensors in host memory that stay as they are while the originals change. They lie in one block
+/// (pinned, for a GPU) that is kept from one checkpoint to the next. The block is a ring: room comes back as
+/// copies are let go, the oldest first, so one that is smaller than all of a checkpoint serves too; then
+/// whoever copies waits for whoever writes. Without a block each copy has memory of its own.
+/// One thread copies; copies may be let go by any.
 class HostCopies {
  public:
   explicit HostCopies(const ComputeDevice& device) : device_(device) {}
@@ -19,24 +22,31 @@ class HostCopies {
   HostCopies(const HostCopies&) = delete;
   HostCopies& operator=(const HostCopies&) = delete;
 
-  /// Has a block of this size made on another thread: pinning takes seconds.
-  void prepare(int64_t bytes);
-  /// Copies of before are no longer in use.
-  void reset() { used_ = 0; }
-  /// Begins a copy of a contiguous tensor; it is there after wait().
+  /// Has a block made on another thread, since pinning takes seconds: of `bytes`, or of as much as there is,
+  /// but no more than `most_bytes`.
+  void prepare(int64_t bytes, int64_t most_bytes);
+  /// Begins a copy of a tensor; it is there after wait(). Undefined if older copies must be let go before:
+  /// wait for them, hand them on, call wait_for_room().
   at::Tensor copy(const at::Tensor& tensor);
+  /// All copies so far are there.
   void wait();
+  /// Waits until a copy has been let go since the last one was refused.
+  void wait_for_room();
+
+  /// Of the block; 0 without one. Waits until it is made.
+  int64_t block_bytes();
 
  private:
-  at::Tensor room(int64_t bytes);
+  class Ring;
+  void take_block();
 
   ComputeDevice device_;
   std::future<at::Tensor> coming_;
-  at::Tensor block_;  ///< [bytes] uint8, pinned; undefined on a CPU
-  int64_t used_ = 0;
+  std::shared_ptr<Ring> ring_;  // also held by every copy in it
 };
 
-/// Bytes of host memory that could still be taken, by the system's own estimate.
+/// Bytes of host memory that could still be taken, by the system's own estimate and this process's control
+/// group (a job of Slurm's has one).
 int64_t available_host_bytes();
 
 }  // namespace latentcast

@@ -13,7 +13,8 @@ namespace latentcast {
 namespace {
 
 constexpr int64_t kLeastWaiting = 256 << 20;        // enough to keep a disk busy
-constexpr int64_t kDecoderRoom = int64_t{3} << 29;  // its state at 704x384; a larger one copies more slowly
+constexpr int64_t kDecoderRoom = int64_t{3} << 29;  // its state at 704x384; a larger one waits for the disk
+constexpr int64_t kBlocksReplayed = 12;
 
 std::string text_of(const at::Tensor& bytes) {
   return {static_cast<const char*>(bytes.data_ptr()), static_cast<size_t>(bytes.numel())};
@@ -23,6 +24,14 @@ at::Tensor bytes_of(const std::string& text) {
   at::Tensor bytes = at::empty({static_cast<int64_t>(text.size())}, at::kByte);
   std::copy(text.begin(), text.end(), static_cast<char*>(bytes.data_ptr()));
   return bytes;
+}
+
+/// The system and the files' pages need some memory too.
+RankSaver::Settings with_host_bytes(RankSaver::Settings settings, const RankSetup& setup) {
+  if (settings.host_bytes == 0) {
+    settings.host_bytes = std::max(kLeastWaiting, available_host_bytes() / 2 / setup.ranks_on_host);
+  }
+  return settings;
 }
 
 }  // namespace
@@ -39,22 +48,36 @@ std::string causal_name(size_t index) {
   return name;
 }
 
-RankSaver::RankSaver(const RankSetup& setup, std::string identity, std::unique_ptr<Communicator> links)
+std::string block_name(int64_t block) {
+  char name[32];
+  std::snprintf(name, sizeof name, "block-%06lld", static_cast<long long>(block));
+  return name;
+}
+
+int64_t clips_replayed(int64_t blocks_per_clip) {
+  return (kBlocksReplayed + blocks_per_clip - 1) / blocks_per_clip;
+}
+
+RankSaver::RankSaver(const RankSetup& setup, Settings settings, std::unique_ptr<Communicator> links)
     : setup_(setup),
       paths_(setup.job),
-      identity_(std::move(identity)),
+      settings_(with_host_bytes(std::move(settings), setup)),
+      light_(setup.job.checkpoint == "light"),
       links_(std::move(links)),
       copies_(setup.device),
-      queue_(paths_, std::max(kLeastWaiting, available_host_bytes() / 2)) {}
+      queue_(paths_, settings_.host_bytes) {}
 
 RankSaver::~RankSaver() = default;
 
 void RankSaver::prepare(const DenoiseStage& stage) {
+  if (light_ || !setup_.device.is_cuda()) {
+    return;  // some MB, or memory as good as any
+  }
   int64_t bytes = 0;
   for (const CachedLayer& cached : stage.caches_after_clip()) {
     bytes += static_cast<int64_t>(cached.key.nbytes() + cached.value.nbytes());
   }
-  copies_.prepare(bytes + (setup_.layout.decodes(setup_.rank) ? kDecoderRoom : 0));
+  copies_.prepare(bytes + (setup_.layout.decodes(setup_.rank) ? kDecoderRoom : 0), settings_.host_bytes);
 }
 
 void RankSaver::save(int64_t position, const RankState& state) {
@@ -66,15 +89,18 @@ void RankSaver::save(int64_t position, const RankState& state) {
   position_ = position;
   entries_sent_ = false;
   video_ = state.video;
-  copies_.reset();
-  if (state.stage != nullptr) {
-    write_stage(state);
-  }
-  if (state.decoder != nullptr) {
-    write_decoder(*state.decoder);
+  if (light_) {
+    write_history(state);
+  } else {
+    if (state.stage != nullptr) {
+      write_stage(*state.stage);
+    }
+    if (state.decoder != nullptr) {
+      write_decoder(*state.decoder);
+    }
   }
   if (setup_.is_root()) {
-    queue_.open(position, CheckpointPart::render());
+    open(CheckpointPart::render());
     add("first_latent", state.first_latent);
     manifest_ = {};
     for (int rank = 1; rank < links_->size(); ++rank) {
@@ -83,21 +109,39 @@ void RankSaver::save(int64_t position, const RankState& state) {
       incoming_.push_back(std::move(incoming));
     }
   }
+  hand_over();
   queue_.close();
-  copies_.wait();
+}
+
+void RankSaver::open(const CheckpointPart& part) {
+  under_way_.emplace_back([this, part, position = *position_] { queue_.open(position, part); });
 }
 
 void RankSaver::add(const std::string& name, const at::Tensor& tensor) {
-  queue_.add(name, copies_.copy(tensor));
+  at::Tensor copy = copies_.copy(tensor);
+  while (!copy.defined()) {
+    hand_over();
+    copies_.wait_for_room();
+    setup_.activity->main.advance();
+    copy = copies_.copy(tensor);
+  }
+  under_way_.emplace_back([this, name, copy] { queue_.add(name, copy); });
 }
 
-void RankSaver::write_stage(const RankState& state) {
-  const StagePlan& plan = state.stage->plan();
+/// The queue's thread reads the copies at once, so they must be there.
+void RankSaver::hand_over() {
+  copies_.wait();
+  for (const std::function<void()>& step : std::exchange(under_way_, {})) {
+    step();
+  }
+}
+
+void RankSaver::write_stage(const DenoiseStage& stage) {
+  const StagePlan& plan = stage.plan();
   int64_t timestep = -1;
-  for (const CachedLayer& cached : state.stage->caches_after_clip()) {
+  for (const CachedLayer& cached : stage.caches_after_clip()) {
     if (std::exchange(timestep, cached.timestep) != cached.timestep) {
-      queue_.open(*position_,
-                  CheckpointPart::of_timestep(cached.timestep, plan.layers.begin, plan.layers.end));
+      open(CheckpointPart::of_timestep(cached.timestep, plan.layers.begin, plan.layers.end));
     }
     add(cache_name(cached.layer, "key"), cached.key);
     add(cache_name(cached.layer, "value"), cached.value);
@@ -105,13 +149,32 @@ void RankSaver::write_stage(const RankState& state) {
 }
 
 void RankSaver::write_decoder(const DecodeStage& decoder) {
-  queue_.open(*position_, CheckpointPart::decoder());
+  open(CheckpointPart::decoder());
   const CausalState& state = decoder.state();
-  queue_.add_number("caches", static_cast<int64_t>(state.caches.size()));
+  under_way_.emplace_back(
+      [this, count = static_cast<int64_t>(state.caches.size())] { queue_.add_number("caches", count); });
   for (size_t i = 0; i < state.caches.size(); ++i) {
     if (state.caches[i].defined()) {
       add(causal_name(i), state.caches[i]);
     }
+  }
+}
+
+int64_t RankSaver::replay_from() const {
+  return std::max(settings_.first_clip, *position_ - clips_replayed(setup_.shape.blocks_per_clip));
+}
+
+void RankSaver::write_history(const RankState& state) {
+  if (state.history == nullptr) {
+    return;
+  }
+  int64_t timestep = -1;
+  const int64_t blocks = setup_.shape.blocks_per_clip;
+  for (const StepLatents& step : state.history->between(replay_from() * blocks, *position_ * blocks)) {
+    if (std::exchange(timestep, step.timestep) != step.timestep) {
+      open(CheckpointPart::latents_after(step.timestep));
+    }
+    add(block_name(step.block), step.latents);
   }
 }
 
@@ -172,7 +235,7 @@ void RankSaver::finish() {
 CheckpointManifest RankSaver::own_entries() {
   CheckpointManifest own;
   own.position = *position_;
-  own.files = queue_.files();
+  own.files = queue_.files([this] { setup_.activity->main.advance(); });
   if (video_ != nullptr) {
     own.segments = video_->finished(*position_);
   }
@@ -221,14 +284,18 @@ void RankSaver::publish() {
   collect(own_entries());
   incoming_.clear();
   manifest_.position = *position_;
-  manifest_.identity = identity_;
+  manifest_.identity = settings_.identity;
   manifest_.device = setup_.device.name;
   manifest_.dtype = setup_.device.dtype == at::kFloat ? "float32" : "bf16";
   manifest_.layout = layout_json(setup_.layout);
-  // A clip of one block leaves no cache behind.
-  const bool caches = setup_.shape.blocks_per_clip > 1;
-  manifest_.timesteps = caches ? setup_.job.sample_steps : 0;
-  manifest_.layers = caches ? setup_.checkpoint.dit_config.layers : 0;
+  if (light_) {
+    manifest_.strength = CheckpointStrength::kLight;
+    manifest_.replay_from = replay_from();
+    manifest_.timesteps = setup_.job.sample_steps;
+  } else if (setup_.shape.blocks_per_clip > 1) {  // a clip of one block leaves no cache behind
+    manifest_.timesteps = setup_.job.sample_steps;
+    manifest_.layers = setup_.checkpoint.dit_config.layers;
+  }
   publishing_ = std::async(std::launch::async, [paths = paths_, manifest = std::move(manifest_)] {
     publish_checkpoint(paths, manifest);
   });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "latentcast/comm/communicator.h"
 #include "latentcast/pipeline/assemble.h"
 #include "latentcast/pipeline/decode.h"
+#include "latentcast/pipeline/latent_history.h"
 #include "latentcast/pipeline/stage.h"
 #include "latentcast/progress/checkpoint_job.h"
 #include "latentcast/progress/checkpoint_manifest.h"
@@ -23,7 +25,8 @@ namespace latentcast {
 /// What a rank holds of a render's state at a cut; null where it has no part.
 struct RankState {
   DenoiseStage* stage = nullptr;
-  at::Tensor first_latent;  ///< [16, 1, h, w]; on rank 0
+  const LatentHistory* history = nullptr;  ///< of the stage
+  at::Tensor first_latent;                 ///< [16, 1, h, w]; on rank 0
   DecodeStage* decoder = nullptr;
   const VideoAssembler* video = nullptr;
 };
@@ -31,14 +34,26 @@ struct RankState {
 /// Names of the tensors in a checkpoint's files (docs/files.md).
 std::string cache_name(int64_t layer, const char* what);
 std::string causal_name(size_t index);
+std::string block_name(int64_t block);
+
+/// How many clips' latents a light checkpoint holds, if there were as many: 12 blocks, usually three clips. A
+/// block sees the three before it, in every layer anew; the decoder sees some 36 latents. With 4 layers that
+/// is all there is to see; with more, what is missing is faint (docs/slurm.md has figures).
+int64_t clips_replayed(int64_t blocks_per_clip);
 
 /// Takes checkpoints at cuts. Copies a rank's state to the host, which is all that computing waits for; a
 /// thread of its own writes it, and rank 0 gives the checkpoint its name once every rank's files are durable.
 /// Main thread only.
 class RankSaver {
  public:
-  /// `links`: all ranks, CPU tensors, used by nobody else. `identity`: of the job.
-  RankSaver(const RankSetup& setup, std::string identity, std::unique_ptr<Communicator> links);
+  struct Settings {
+    std::string identity;    ///< of the job
+    int64_t first_clip = 0;  ///< with which the pipeline begins, those that are done once more included
+    int64_t host_bytes =
+        0;  ///< for all that waits to be written; 0: half of what the host has, shared by its ranks
+  };
+  /// `links`: all ranks, CPU tensors, used by nobody else.
+  RankSaver(const RankSetup& setup, Settings settings, std::unique_ptr<Communicator> links);
   ~RankSaver();
   RankSaver(const RankSaver&) = delete;
   RankSaver& operator=(const RankSaver&) = delete;
@@ -46,7 +61,10 @@ class RankSaver {
   /// Before the first block: makes room in pinned host memory for what the stage will give, in the
   /// background.
   void prepare(const DenoiseStage& stage);
-  /// At a cut, on all ranks: begins the checkpoint whose next clip is `position`. Waits for the one before.
+  /// Waits until it is there; its bytes.
+  int64_t prepared() { return copies_.block_bytes(); }
+  /// At a cut, on all ranks: begins the checkpoint whose next clip is `position`. Waits for the one before,
+  /// and where the host's memory is too short for the copies, for the disk.
   void save(int64_t position, const RankState& state);
   /// Now and then: passes finished files on; on rank 0 names the checkpoint. Never waits. Throws what went
   /// wrong with a file since.
@@ -63,9 +81,13 @@ class RankSaver {
     bool done = false;
   };
 
-  void write_stage(const RankState& state);
+  void write_stage(const DenoiseStage& stage);
   void write_decoder(const DecodeStage& decoder);
+  void write_history(const RankState& state);
+  void open(const CheckpointPart& part);
   void add(const std::string& name, const at::Tensor& tensor);
+  void hand_over();
+  int64_t replay_from() const;
   void send_entries();
   void receive_entries();
   void collect(const CheckpointManifest& from_rank);
@@ -75,9 +97,11 @@ class RankSaver {
 
   const RankSetup& setup_;
   RunPaths paths_;
-  std::string identity_;
+  Settings settings_;
+  bool light_;
   std::unique_ptr<Communicator> links_;
   HostCopies copies_;
+  std::vector<std::function<void()>> under_way_;  ///< for the queue, once the copies are there
   CheckpointQueue queue_;
   std::optional<int64_t> position_;  ///< of the checkpoint on its way
   const VideoAssembler* video_ = nullptr;

@@ -16,6 +16,7 @@ RenderJob agree(RenderJob job, Communicator& control) {
   job.run_dir = share_text(job.run_dir.string(), control);
   job.base_seed = std::stoull(share_text(std::to_string(*job.base_seed), control));
   job.threads = std::stoi(share_text(std::to_string(job.threads), control));
+  job.checkpoint = share_text(job.checkpoint, control);
   return job;
 }
 
@@ -39,15 +40,12 @@ void check_fp8(const RankSetup& setup) {
 RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator& control) {
   RankSetup setup;
   setup.rank = mpi.world().rank;
+  setup.ranks_on_host = mpi.world().local_size;
   setup.activity = &mpi.activity();
   Activity& activity = mpi.activity().main;
   setup.job = agree(job, control);
   coordinate(control, [&] {
     const RenderJob& agreed = setup.job;
-    if (agreed.checkpoint == "light") {
-      throw InputError(
-          "--checkpoint light isn't in this version; leave it out: exact continues to the same bytes");
-    }
     setup.device = select_device(agreed.device, agreed.dtype, agreed.threads,
                                  [&](int gpus) { return device_of_rank(mpi.world(), gpus); });
     activity.begin("opening the checkpoint");

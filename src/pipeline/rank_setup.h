@@ -20,6 +20,7 @@ struct RankSetup {
   Inputs inputs;
   StageShape shape;
   int rank = 0;
+  int ranks_on_host = 1;
   RankActivity* activity = nullptr;  ///< of the session
 
   bool is_root() const { return rank == 0; }

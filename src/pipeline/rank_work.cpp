@@ -1,9 +1,9 @@
 #include "rank_work.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
+#include "rank_restore.h"
 #include "watched_layers.h"
 #include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
@@ -73,6 +73,9 @@ void RankWork::make_stage() {
   stage_.emplace(std::move(stage), setup_.layout, setup_.rank, plan_.schedule,
                  BlockFeed(job, conditions_, shape), conditions_, std::move(pose), *pipeline_,
                  finished_sink(), std::move(idle), trace_, activity);
+  if (job.checkpoint == "light") {
+    stage_->keep_latents(clips_replayed(shape.blocks_per_clip) * shape.blocks_per_clip);
+  }
   if (!job.trace_inputs.empty()) {
     stage_->set_inputs(TraceInputs(job.trace_inputs));
   }
@@ -116,46 +119,29 @@ void RankWork::hand_over(const at::Tensor& latents) {
 }
 
 void RankWork::restore(const CheckpointReader& checkpoint) {
-  if (stage_) {
-    restore_stage(checkpoint);
-  }
-  if (decoder_) {
-    restore_decoder(checkpoint);
-  }
-}
-
-void RankWork::restore_stage(const CheckpointReader& checkpoint) {
-  DenoiseStage& stage = stage_->stage();
-  for (CachedLayer& cached : stage.caches_after_clip()) {
-    const CheckpointPart part = checkpoint.holding(cached.timestep, cached.layer);
-    cached.key.copy_(checkpoint.read(part, cache_name(cached.layer, "key")));
-    cached.value.copy_(checkpoint.read(part, cache_name(cached.layer, "value")));
-  }
-  stage.restored();
-  if (stage.has_first_layer()) {
+  if (stage_ && stage_->stage().has_first_layer() && plan_.schedule.first_clip > 0) {
     const at::Tensor latent = checkpoint.read(CheckpointPart::render(), "first_latent");
     stage_->set_first_latent(latent.to(setup_.device.device));
   }
-}
-
-void RankWork::restore_decoder(const CheckpointReader& checkpoint) {
-  const CheckpointPart part = CheckpointPart::decoder();
-  const std::vector<std::string> names = checkpoint.names(part);
-  CausalState state;
-  state.started = true;
-  state.caches.resize(static_cast<size_t>(checkpoint.number(part, "caches")));
-  for (size_t i = 0; i < state.caches.size(); ++i) {
-    if (std::find(names.begin(), names.end(), causal_name(i)) != names.end()) {
-      state.caches[i] = checkpoint.read(part, causal_name(i)).to(setup_.device.device);
-    }
+  const bool light = checkpoint.manifest().strength == CheckpointStrength::kLight;
+  if (stage_ && !light) {
+    restore_caches(checkpoint, stage_->stage());
+  } else if (stage_ && stage_->stage().has_last_layer()) {
+    // The clips before the cut come again, with the latents that they had.
+    stage_->set_replay(read_replay(checkpoint, stage_->stage(), setup_.device));
   }
-  decoder_->decoder().restore(std::move(state));
+  if (decoder_ && !light) {
+    restore_decoder(checkpoint, decoder_->decoder(), setup_.device);
+  } else if (decoder_) {
+    decoder_->hide_clips_before(checkpoint.manifest().position);
+  }
 }
 
 RankState RankWork::state() {
   RankState state;
   if (stage_) {
     state.stage = &stage_->stage();
+    state.history = &stage_->history();
     state.first_latent = setup_.is_root() ? stage_->first_latent() : at::Tensor();
   }
   state.decoder = decoder_ ? &decoder_->decoder() : nullptr;

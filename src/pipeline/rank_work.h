@@ -36,7 +36,7 @@ class RankWork {
   RankWork(const RankSetup& setup, const RenderPlan& plan, const Conditions& conditions,
            const MpiSession& mpi, VideoAssembler* video, BlockSink decoded, Trace& trace);
 
-  /// Takes up the state of a checkpoint at plan.schedule.first_clip.
+  /// Takes up the state of a checkpoint, whose first clip (RunStart::first_done()) is the plan's.
   void restore(const CheckpointReader& checkpoint);
 
   /// All blocks of the render, or those up to a cut that ends it early: then returns false, and the
@@ -61,8 +61,6 @@ class RankWork {
   /// On a GPU with a stage the decoder has a thread and a stream; a trace takes one thread.
   bool decodes_beside() const;
   RankState state();
-  void restore_stage(const CheckpointReader& checkpoint);
-  void restore_decoder(const CheckpointReader& checkpoint);
   void hand_over(const at::Tensor& latents);
 
   const RankSetup& setup_;

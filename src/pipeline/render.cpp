@@ -17,6 +17,7 @@
 #include "latentcast/comm/coordinate.h"
 #include "latentcast/error.h"
 #include "latentcast/media/sound_track.h"
+#include "latentcast/model/vae/latent_scale.h"
 #include "latentcast/pipeline/layout_request.h"
 #include "latentcast/progress/durable_file.h"
 #include "latentcast/progress/run_directory.h"
@@ -72,12 +73,27 @@ class RankRender {
     });
     if (setup_.is_root() && begin_.checkpoint) {
       note_("continues after clip " + std::to_string(begin_.first_clip() - 1) + ", from " +
-            begin_.checkpoint->folder().string());
+            begin_.checkpoint->folder().string() + (begin_.is_light() ? light_words() : ""));
     }
   }
 
-  /// Of an exact checkpoint, without the decoder's part.
+  std::string light_words() const {
+    const std::string first = std::to_string(begin_.first_clip());
+    return ", a light one: clips from " + std::to_string(begin_.first_done()) +
+           " on are computed again for the caches; what follows joins on without a seam, but not to the same "
+           "bytes"
+           ", and takes the place of segments from clip " +
+           first + " on";
+  }
+
+  /// Of a checkpoint, without the decoder's part.
   int64_t checkpoint_bytes() const {
+    if (setup_.job.checkpoint == "light") {
+      const StageShape& shape = setup_.shape;
+      const int64_t block = kLatentChannels * kBlockLatents * shape.latent_rows * shape.latent_columns;
+      return block * static_cast<int64_t>(sizeof(float)) * setup_.job.sample_steps * shape.blocks_per_clip *
+             clips_replayed(shape.blocks_per_clip);
+    }
     const DitConfig& config = setup_.checkpoint.dit_config;
     const int64_t tokens = setup_.shape.block_tokens() * (setup_.shape.blocks_per_clip - 1);
     const int64_t one = 2 * tokens * config.dim * static_cast<int64_t>(c10::elementSize(setup_.device.dtype));
@@ -118,7 +134,7 @@ class RankRender {
     conditions_ = share_conditions(std::move(own), *control_);
     plan_.timeline = make_timeline(job, conditions_.clips, setup_.inputs.sound_seconds);
     plan_.schedule = {plan_.timeline.clips, setup_.shape.blocks_per_clip, job.sample_steps,
-                      blocks_in_last_clip(), begin_.first_clip()};
+                      blocks_in_last_clip(), begin_.first_done()};
   }
 
   /// Once a run; one that was damaged since comes out the same.
@@ -156,7 +172,8 @@ class RankRender {
       settings.threads = setup_.job.threads;
       VideoAssembler::Start start;
       if (begin_.checkpoint) {
-        start = {begin_.first_clip(), begin_.checkpoint->manifest().segments, other_device()};
+        start = {begin_.first_clip(), begin_.checkpoint->manifest().segments,
+                 other_device() || begin_.is_light()};
       }
       video_.emplace(paths_, settings, plan_.timeline, start, note_);
       log_.emplace(paths_.telemetry(), /*append=*/begin_.first_clip() > 0);
@@ -178,7 +195,8 @@ class RankRender {
   /// Whether all blocks are done; else the render was stopped.
   bool compute() {
     const auto deadline = std::chrono::seconds(setup_.job.timeout);
-    saver_.emplace(setup_, begin_.identity, mpi_.cpu_communicator(deadline));
+    saver_.emplace(setup_, RankSaver::Settings{begin_.identity, begin_.first_done()},
+                   mpi_.cpu_communicator(deadline));
     make_cuts(mpi_.cpu_communicator(deadline));
     leave_if_stopped();  // loading the weights may take minutes
     load();

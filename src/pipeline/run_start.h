@@ -17,7 +17,13 @@ struct RunStart {
   std::string identity;                        ///< hash of the job, its inputs and its weights
   std::optional<CheckpointReader> checkpoint;  ///< what it continues from, read and found whole
 
+  /// The first clip of which the video gets frames.
   int64_t first_clip() const { return checkpoint ? checkpoint->manifest().position : 0; }
+  bool is_light() const {
+    return checkpoint && checkpoint->manifest().strength == CheckpointStrength::kLight;
+  }
+  /// The first clip that is computed: of a light checkpoint the last clips before it are done once more.
+  int64_t first_done() const { return is_light() ? checkpoint->manifest().replay_from : first_clip(); }
 };
 
 /// Opens the run's folder on rank 0, which `folder` then holds (and so locks), finds out what an earlier run

@@ -223,6 +223,16 @@ void StageRunner::run_layers(const ScheduleItem& scheduled) {
 /// Ends a forward pass on the rank with the last layer.
 at::Tensor StageRunner::denoise(const BlockItem& item, int64_t timestep, const at::Tensor& latents,
                                 const at::Tensor& x) {
+  at::Tensor after = replay_.take(timestep, item.number);
+  if (!after.defined()) {
+    after = advance(item, timestep, latents, x);
+  }
+  history_.keep({timestep, item.number, after});
+  return after;
+}
+
+at::Tensor StageRunner::advance(const BlockItem& item, int64_t timestep, const at::Tensor& latents,
+                                const at::Tensor& x) {
   const at::Tensor velocity = stage_.end_step(timestep, x);
   if (trace_.keeps_block(item.number)) {
     const std::string name = step_name(static_cast<size_t>(timestep), item.number);

@@ -21,6 +21,8 @@ Json part_json(const CheckpointPart& part) {
               {"layers", {part.layers_begin, part.layers_end}}};
     case CheckpointPart::Kind::kDecoder:
       return {{"holds", "decoder"}};
+    case CheckpointPart::Kind::kLatents:
+      return {{"holds", "latents"}, {"timestep", part.timestep}};
     case CheckpointPart::Kind::kRender:
       return {{"holds", "render"}};
   }
@@ -31,6 +33,7 @@ CheckpointPart part_from(const Json& json) {
   const std::string holds = json.at("holds");
   if (holds == "decoder") return CheckpointPart::decoder();
   if (holds == "render") return CheckpointPart::render();
+  if (holds == "latents") return CheckpointPart::latents_after(json.at("timestep"));
   const Json& layers = json.at("layers");
   return CheckpointPart::of_timestep(json.at("timestep"), layers.at(0), layers.at(1));
 }
@@ -61,6 +64,7 @@ CheckpointManifest manifest_from(const Json& json, const fs::path& file) {
   manifest.layout = json.at("layout");
   manifest.timesteps = json.at("timesteps");
   manifest.layers = json.at("layers");
+  manifest.replay_from = json.value("replay_from", manifest.position);
   manifest.segments = segments_from(json.at("segments"), file);
   for (const Json& entry : json.at("files")) {
     manifest.files.push_back(file_from(entry));
@@ -77,6 +81,8 @@ std::string CheckpointPart::file_name() const {
              std::to_string(layers_end - 1) + ".h5";
     case Kind::kDecoder:
       return "decoder.h5";
+    case Kind::kLatents:
+      return "latents-" + std::to_string(timestep) + ".h5";
     case Kind::kRender:
       return "render.h5";
   }
@@ -97,6 +103,9 @@ std::string CheckpointManifest::to_json() const {
   json["dtype"] = dtype;
   json["timesteps"] = timesteps;
   json["layers"] = layers;
+  if (strength == CheckpointStrength::kLight) {
+    json["replay_from"] = replay_from;
+  }
   json["layout"] = layout;
   json["files"] = Json::array();
   for (const CheckpointFile& file : files) {

@@ -70,9 +70,12 @@ class CheckpointQueue::Impl {
     return is_idle();
   }
 
-  std::vector<CheckpointFile> files() {
+  std::vector<CheckpointFile> files(const std::function<void()>& on_step) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return is_idle(); });
+    for (uint64_t seen = steps_; !is_idle(); seen = steps_) {
+      changed_.wait(lock, [&] { return is_idle() || steps_ != seen; });
+      if (on_step) on_step();
+    }
     throw_error();
     return std::exchange(files_, {});
   }
@@ -110,6 +113,7 @@ class CheckpointQueue::Impl {
       step.work = nullptr;  // lets go of the tensor
       lock.lock();
       at_work_ = false;
+      ++steps_;
       waiting_ -= step.bytes;
       if (error) {
         error_ = error;
@@ -130,6 +134,7 @@ class CheckpointQueue::Impl {
   std::vector<CheckpointFile> files_;
   std::exception_ptr error_;
   int64_t waiting_ = 0;
+  uint64_t steps_ = 0;  ///< done
   bool at_work_ = false, ended_ = false;
   std::thread thread_;  // last: it uses all of the above
 };
@@ -143,6 +148,8 @@ void CheckpointQueue::add(const std::string& name, const at::Tensor& tensor) { i
 void CheckpointQueue::add_number(const std::string& name, int64_t value) { impl_->add_number(name, value); }
 void CheckpointQueue::close() { impl_->close(); }
 bool CheckpointQueue::idle() const { return impl_->idle(); }
-std::vector<CheckpointFile> CheckpointQueue::files() { return impl_->files(); }
+std::vector<CheckpointFile> CheckpointQueue::files(const std::function<void()>& on_step) {
+  return impl_->files(on_step);
+}
 
 }  // namespace latentcast

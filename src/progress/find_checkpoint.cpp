@@ -20,13 +20,24 @@ std::optional<int64_t> position_of(const std::string& name) {
   return position;
 }
 
+/// Of a light one.
+void require_latents(const CheckpointReader& reader) {
+  const CheckpointManifest& manifest = reader.manifest();
+  for (int64_t timestep = 0; timestep < manifest.timesteps; ++timestep) {
+    const CheckpointPart part = CheckpointPart::latents_after(timestep);
+    if (!reader.has(part)) {
+      throw InputError(reader.folder().string() + " lacks " + part.file_name());
+    }
+  }
+}
+
 /// Every timestep's every layer, once; the decoder's state and the render's.
 void require_all_parts(const CheckpointReader& reader) {
   const CheckpointManifest& manifest = reader.manifest();
   if (!reader.has(CheckpointPart::render())) {
     throw InputError(reader.folder().string() + " lacks render.h5");
   }
-  if (manifest.strength == CheckpointStrength::kLight) return;
+  if (manifest.strength == CheckpointStrength::kLight) return require_latents(reader);
   if (!reader.has(CheckpointPart::decoder())) {
     throw InputError(reader.folder().string() + " lacks decoder.h5");
   }

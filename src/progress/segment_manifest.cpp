@@ -40,6 +40,9 @@ std::string SegmentManifest::to_json() const {
   json["format"] = 1;
   json["clips"] = clips;
   json["frames_a_clip"] = frames_a_clip;
+  if (may_differ_from) {
+    json["may_differ_from"] = *may_differ_from;
+  }
   if (video) {
     json["video"] = {{"file", video->file.string()},
                      {"clips", video->clips},
@@ -59,6 +62,9 @@ SegmentManifest SegmentManifest::from_json(const std::string& text, const fs::pa
     SegmentManifest manifest;
     manifest.clips = json.at("clips");
     manifest.frames_a_clip = json.at("frames_a_clip");
+    if (json.contains("may_differ_from")) {
+      manifest.may_differ_from = json.at("may_differ_from").get<int64_t>();
+    }
     if (json.contains("video")) {
       const Json& video = json.at("video");
       manifest.video = {video.at("file").get<std::string>(), video.at("clips"), video.at("frames"),

@@ -54,7 +54,11 @@ SegmentStore::SegmentStore(const RunPaths& paths, const Settings& settings,
   } catch (const InputError& error) {
     note_(std::string(error.what()) + "; it is written anew, and clips it may have named are rendered again");
   }
+  const auto position = static_cast<int64_t>(known.size());
   manifest_.segments = merge(std::move(manifest_.segments), known);
+  if (settings.replace) {
+    manifest_.may_differ_from = std::min(manifest_.may_differ_from.value_or(position), position);
+  }
   if (manifest_.clips != settings.clips) {
     manifest_.video.reset();
   }
@@ -104,14 +108,17 @@ void SegmentStore::compare(SegmentEntry again) {
     rename_durably(beside, here);
     return;
   }
-  if (!settings_.replace) {
+  if (!manifest_.may_differ_from || again.clip < *manifest_.may_differ_from) {
     throw InternalError(beside.string() + ", rendered again, differs from " + here.string() +
                         ", which stays as it was. The same job gives the same bytes on one kind of device: "
                         "has the program, a library or the machine changed? To accept the new ones from this "
                         "clip on, remove " +
                         paths_.segment_manifest().string() + " and run again");
   }
-  note_("clip " + std::to_string(again.clip) + " came out different from before: its segment is replaced");
+  if (!std::exchange(told_of_replacing_, true)) {
+    note_("clip " + std::to_string(again.clip) +
+          " came out different from before: its segment is replaced, and those after it that differ");
+  }
   rename_durably(beside, here);
   before = std::move(again);
   write();

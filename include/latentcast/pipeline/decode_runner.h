@@ -36,8 +36,11 @@ class DecodeRunner {
                    const AtCut& at_cut = {});
 
   DecodeStage& decoder() { return decoder_; }
+  /// Before the first block: clips before this one are decoded for the decoder's state only.
+  void hide_clips_before(int64_t clip) { first_shown_ = clip; }
 
  private:
+  bool is_shown() const { return clip_ >= first_shown_; }
   bool is_last_of_clip() const { return block_ + 1 == blocks_of(clip_); }
   int64_t blocks_of(int64_t clip) const;
   void trace_frames(const at::Tensor& frames);
@@ -50,7 +53,7 @@ class DecodeRunner {
   Trace& trace_;
   Activity& activity_;
   BlockSink sink_;
-  int64_t clip_, block_ = 0, decoded_;
+  int64_t clip_, block_ = 0, decoded_, first_shown_ = 0;
   /// Frames of a block that aren't written yet; nothing for a block that gave none.
   std::deque<std::optional<FramesToHost>> behind_;
 };

@@ -12,6 +12,7 @@
 #include "latentcast/comm/communicator.h"
 #include "latentcast/pipeline/arrivals.h"
 #include "latentcast/pipeline/block_feed.h"
+#include "latentcast/pipeline/latent_history.h"
 #include "latentcast/pipeline/layout.h"
 #include "latentcast/pipeline/schedule.h"
 #include "latentcast/pipeline/stage.h"
@@ -50,6 +51,11 @@ class StageRunner {
   ~StageRunner();
 
   void set_inputs(TraceInputs inputs) { inputs_ = std::move(inputs); }
+  /// Before run(): the latents of the last blocks are kept, on the stages that have the last layer.
+  void keep_latents(int64_t blocks) { history_ = LatentHistory(blocks); }
+  const LatentHistory& history() const { return history_; }
+  /// Before run(): steps whose outcome is given. They are done for what they leave in the caches.
+  void set_replay(Replay replay) { replay_ = std::move(replay); }
 
   /// Runs the whole render's items of this stage, once; at a cut calls `at_cut`, which must be given if
   /// `cut_after` is.
@@ -76,6 +82,7 @@ class StageRunner {
   void run_layers(const ScheduleItem& item);
   void finish_block(const BlockItem& item, const at::Tensor& latents);
   at::Tensor denoise(const BlockItem& item, int64_t timestep, const at::Tensor& latents, const at::Tensor& x);
+  at::Tensor advance(const BlockItem& item, int64_t timestep, const at::Tensor& latents, const at::Tensor& x);
 
   void finish_sends();
   void exchange(const std::vector<Arrival>& arrivals);
@@ -104,6 +111,8 @@ class StageRunner {
   Trace& trace_;
   Activity& activity_;
   TraceInputs inputs_;
+  LatentHistory history_;
+  Replay replay_;
   StageCounters counters_;
 
   std::vector<Message> outgoing_;         // made in this tick

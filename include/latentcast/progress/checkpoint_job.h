@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -36,8 +37,9 @@ class CheckpointQueue {
 
   /// Whether everything given so far is durable (or has failed: then files() throws).
   bool idle() const;
-  /// Waits until it is, and returns the files written since the last call.
-  std::vector<CheckpointFile> files();
+  /// Waits until it is, and returns the files written since the last call. `on_step` is called now and then
+  /// while the thread gets on; a disk that takes nothing any more is no progress.
+  std::vector<CheckpointFile> files(const std::function<void()>& on_step = {});
 
  private:
   class Impl;

@@ -11,13 +11,14 @@ namespace latentcast {
 
 enum class CheckpointStrength {
   kExact,  ///< caches and decoder state: continues to the same bits
-  kLight,  ///< the last clips' latents: caches are computed again from them
+  kLight,  ///< the last clips' latents: those clips are computed again for their caches
 };
 
 /// What a file of a checkpoint holds: the cache of one timestep over layers [begin, end), the decoder's
-/// state, or the small things of a render. By content, not by rank: whoever owns it writes it.
+/// state, the last clips' latents as one timestep left them, or the small things of a render. By content, not
+/// by rank: whoever owns it writes it.
 struct CheckpointPart {
-  enum class Kind { kTimestep, kDecoder, kRender };
+  enum class Kind { kTimestep, kDecoder, kLatents, kRender };
   Kind kind = Kind::kRender;
   int64_t timestep = 0, layers_begin = 0, layers_end = 0;
 
@@ -25,9 +26,10 @@ struct CheckpointPart {
     return {Kind::kTimestep, timestep, layers_begin, layers_end};
   }
   static CheckpointPart decoder() { return {Kind::kDecoder}; }
+  static CheckpointPart latents_after(int64_t timestep) { return {Kind::kLatents, timestep}; }
   static CheckpointPart render() { return {Kind::kRender}; }
 
-  /// timestep-2.layers-10-19.h5 (both included), decoder.h5, render.h5
+  /// timestep-2.layers-10-19.h5 (both included), decoder.h5, latents-2.h5, render.h5
   std::string file_name() const;
   bool operator==(const CheckpointPart&) const = default;
 };
@@ -53,6 +55,7 @@ struct CheckpointManifest {
   std::string dtype;                   ///< float32 or bf16
   std::string layout;                  ///< layout.json of the run that wrote it; another may continue
   int64_t timesteps = 0, layers = 0;   ///< together the kExact files hold all of these
+  int64_t replay_from = 0;             ///< kLight: the first clip whose latents it holds
   std::vector<SegmentEntry> segments;  ///< of clips 0 … position − 1
   std::vector<CheckpointFile> files;
 

@@ -32,6 +32,9 @@ struct SegmentManifest {
   int64_t frames_a_clip = 48;          ///< at most
   std::vector<SegmentEntry> segments;  ///< by clip, without gaps, from 0
   std::optional<FinishedVideo> video;
+  /// Clips from here on continue a light checkpoint or were begun on another GPU model: rendered again from
+  /// an earlier checkpoint they may come out different.
+  std::optional<int64_t> may_differ_from;
 
   std::string to_json() const;
   /// Throws InputError naming `file` if any byte of it was changed.

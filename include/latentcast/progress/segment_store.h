@@ -20,7 +20,8 @@ class SegmentStore {
     int64_t frames_a_clip = 0;  ///< at most; sets the playlist's target duration
     int frames_per_second = 25;
     /// What if a clip that was finished before comes out different: false refuses (InternalError), true
-    /// replaces it and says so (light checkpoints, another GPU model).
+    /// replaces it and says so (light checkpoints, another GPU model). Remembered: clips after `known` may
+    /// also be replaced by later runs.
     bool replace = false;
   };
   using Notes = std::function<void(const std::string&)>;
@@ -55,6 +56,7 @@ class SegmentStore {
   RunPaths paths_;
   Settings settings_;
   Notes note_;
+  bool told_of_replacing_ = false;
   SegmentManifest manifest_;
 };
 
