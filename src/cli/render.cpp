@@ -101,7 +101,7 @@ RenderResult render_with_progress(const RenderJob& job, const MpiSession& mpi, R
     }
     line.show(progress);
   };
-  return render(job, mpi, show, [&](const std::string& note) { log.info(note); });
+  return render(job, mpi, show, [&](const std::string& note) { log.info_of_any_rank(note); });
 }
 
 }  // namespace

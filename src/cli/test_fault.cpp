@@ -4,6 +4,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -24,11 +25,17 @@ std::string field(const std::string& text, const std::string& name) {
   return text.substr(begin, name == "at" ? std::string::npos : text.find(',', begin) - begin);
 }
 
-void strike(const std::string& how) {
+void strike(const std::string& how, const std::string& mark) {
+  if (how.starts_with("hold")) {
+    // Till the test has done what it wants to do to a run that is here.
+    while (!std::filesystem::exists(mark + ".go")) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  }
   if (how == "throw") {
     throw InternalError("a fault for tests");
   }
-  if (how == "kill") {
+  if (how == "kill" || how == "hold-kill") {
     std::raise(SIGKILL);
   }
   if (how == "stop") {
@@ -54,7 +61,7 @@ void set_test_fault(const MpiSession& mpi) {
   mpi.activity().set_probe([how, mark, at, struck](const std::string& what) {
     if (what.find(at) != std::string::npos && (how == "slow" || !struck->exchange(true))) {
       std::ofstream(mark) << what << std::endl;
-      strike(how);
+      strike(how, mark);
     }
   });
 }

@@ -20,22 +20,7 @@ int call(void* library, const char* name, Args... args) {
   return function == nullptr ? -1 : function(args...);
 }
 
-/// Stays open once a GPU is in use.
-void* driver() {
-  static void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  return library;
-}
-
-constexpr unsigned kForAllContexts = 1;  // CU_MEMHOSTREGISTER_PORTABLE
-
 }  // namespace
-
-bool pin_memory(void* memory, int64_t bytes) {
-  return driver() != nullptr &&
-         call(driver(), "cuMemHostRegister_v2", memory, static_cast<size_t>(bytes), kForAllContexts) == 0;
-}
-
-void unpin_memory(void* memory) { call(driver(), "cuMemHostUnregister", memory); }
 
 std::vector<std::string> visible_gpus() {
   const std::unique_ptr<void, CloseLibrary> library(dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL));

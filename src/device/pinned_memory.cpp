@@ -1,9 +1,9 @@
 #include <cerrno>
 #include <memory>
 
-#include "cuda_driver.h"
 #include <ATen/ATen.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
 #include <sys/mman.h>
 
 #include "latentcast/device/device.h"
@@ -28,6 +28,16 @@ bool touch(char* memory, int64_t bytes) {
   return true;
 }
 
+constexpr unsigned kForAllGpus = 1;  // cudaHostRegisterPortable
+
+/// A function of CUDA's runtime, which LibTorch's CUDA half has brought along; 0 if it worked. The driver's
+/// own would want a context that is current in this thread.
+template <typename... Args>
+int runtime(const char* name, Args... args) {
+  const auto function = reinterpret_cast<int (*)(Args...)>(dlsym(RTLD_DEFAULT, name));
+  return function == nullptr ? -1 : function(args...);
+}
+
 }  // namespace
 
 at::Tensor pinned_host_memory(const ComputeDevice& device, int64_t bytes) {
@@ -41,13 +51,17 @@ at::Tensor pinned_host_memory(const ComputeDevice& device, int64_t bytes) {
   size_t space = mapped;
   std::align(kHugePage, static_cast<size_t>(size), place, space);
   ::madvise(place, static_cast<size_t>(size), MADV_HUGEPAGE);  // a wish
-  c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA).setDevice(device.device);
-  if (!touch(static_cast<char*>(place), size) || !pin_memory(place, size)) {
+  if (!touch(static_cast<char*>(place), size)) {
     ::munmap(mapping, mapped);
     return {};
   }
-  const auto give_back = [mapping, mapped](void* memory) {
-    unpin_memory(memory);
+  c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA).setDevice(device.device);
+  const bool pinned = runtime("cudaHostRegister", place, static_cast<size_t>(size), kForAllGpus) == 0;
+  if (!pinned) {
+    runtime("cudaGetLastError");  // else the next operation would report it
+  }
+  const auto give_back = [mapping, mapped, pinned](void* memory) {
+    if (pinned) runtime("cudaHostUnregister", memory);
     ::munmap(mapping, mapped);
   };
   return at::from_blob(place, {bytes}, give_back, at::TensorOptions().dtype(at::kByte));

@@ -89,7 +89,8 @@ void DecodeRunner::close_clip() {
 }
 
 void DecodeRunner::receive_all(Communicator& pipeline, int from, const at::Tensor& like,
-                               const CutAfter& cut_after, const AtCut& at_cut) {
+                               const CutAfter& cut_after, const AtCut& at_cut,
+                               const std::function<void()>& each_block) {
   at::Tensor next;
   std::unique_ptr<Transfer> transfer;
   const auto ask_for_next = [&] {
@@ -107,6 +108,9 @@ void DecodeRunner::receive_all(Communicator& pipeline, int from, const at::Tenso
       ask_for_next();
     }
     take(latents, transfer && transfer->test());
+    if (each_block) {
+      each_block();
+    }
     if (cut && at_cut(clip_)) {
       ask_for_next();
     }

@@ -11,10 +11,18 @@
 namespace latentcast {
 
 void restore_caches(const CheckpointReader& checkpoint, DenoiseStage& stage) {
-  for (CachedLayer& cached : stage.caches_after_clip()) {
-    const CheckpointPart part = checkpoint.holding(cached.timestep, cached.layer);
-    cached.key.copy_(checkpoint.read(part, cache_name(cached.layer, "key")));
-    cached.value.copy_(checkpoint.read(part, cache_name(cached.layer, "value")));
+  at::Tensor host;  // one for all: pages that are new to the process take longer than the copy
+  const auto restore = [&](const CachedLayer& cached, const char* what, const at::Tensor& target) {
+    if (!host.defined()) {
+      host = at::empty_like(target, at::TensorOptions().device(at::kCPU));
+    }
+    checkpoint.read_into(checkpoint.holding(cached.timestep, cached.layer), cache_name(cached.layer, what),
+                         host);
+    target.copy_(host);
+  };
+  for (const CachedLayer& cached : stage.caches_after_clip()) {
+    restore(cached, "key", cached.key);
+    restore(cached, "value", cached.value);
   }
   stage.restored();
 }

@@ -61,8 +61,9 @@ int64_t clips_replayed(int64_t blocks_per_clip) {
 RankSaver::RankSaver(const RankSetup& setup, Settings settings, std::unique_ptr<Communicator> links)
     : setup_(setup),
       paths_(setup.job),
-      settings_(with_host_bytes(std::move(settings), setup)),
       light_(setup.job.checkpoint == "light"),
+      wants_block_(!light_ && (setup.device.is_cuda() || settings.host_bytes > 0)),
+      settings_(with_host_bytes(std::move(settings), setup)),
       links_(std::move(links)),
       copies_(setup.device),
       queue_(paths_, settings_.host_bytes) {}
@@ -70,8 +71,8 @@ RankSaver::RankSaver(const RankSetup& setup, Settings settings, std::unique_ptr<
 RankSaver::~RankSaver() = default;
 
 void RankSaver::prepare(const DenoiseStage& stage) {
-  if (light_ || !setup_.device.is_cuda()) {
-    return;  // some MB, or memory as good as any
+  if (!wants_block_) {
+    return;
   }
   int64_t bytes = 0;
   for (const CachedLayer& cached : stage.caches_after_clip()) {

@@ -58,8 +58,8 @@ class RankSaver {
   RankSaver(const RankSaver&) = delete;
   RankSaver& operator=(const RankSaver&) = delete;
 
-  /// Before the first block: makes room in pinned host memory for what the stage will give, in the
-  /// background.
+  /// Before the first block: makes room in host memory for what the stage will give, in the background. On a
+  /// CPU only if host_bytes was given: other memory is as good.
   void prepare(const DenoiseStage& stage);
   /// Waits until it is there; its bytes.
   int64_t prepared() { return copies_.block_bytes(); }
@@ -97,8 +97,8 @@ class RankSaver {
 
   const RankSetup& setup_;
   RunPaths paths_;
+  bool light_, wants_block_;
   Settings settings_;
-  bool light_;
   std::unique_ptr<Communicator> links_;
   HostCopies copies_;
   std::vector<std::function<void()>> under_way_;  ///< for the queue, once the copies are there

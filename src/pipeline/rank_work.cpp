@@ -160,14 +160,15 @@ bool RankWork::run(Cuts& cuts, RankSaver& saver) {
     stopped = cuts.after(position - 1) == Cut::kStop;
     return !stopped;
   };
+  const auto poll = [&] { saver.poll(); };
   if (stage_) {
-    stage_->run(cut_after, at_cut);
+    stage_->run(cut_after, at_cut, poll);
   } else {
     const StageShape& shape = setup_.shape;
     const at::Tensor like =
         at::empty({kLatentChannels, kBlockLatents, shape.latent_rows, shape.latent_columns},
                   at::TensorOptions().device(setup_.device.device));
-    decoder_->receive_all(*pipeline_, setup_.layout.stages.back().rank, like, cut_after, at_cut);
+    decoder_->receive_all(*pipeline_, setup_.layout.stages.back().rank, like, cut_after, at_cut, poll);
   }
   if (handed_over_) {
     handed_over_->finish();

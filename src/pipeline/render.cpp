@@ -17,6 +17,7 @@
 #include "latentcast/comm/coordinate.h"
 #include "latentcast/error.h"
 #include "latentcast/media/sound_track.h"
+#include "latentcast/model/vae/decoder.h"
 #include "latentcast/model/vae/latent_scale.h"
 #include "latentcast/pipeline/layout_request.h"
 #include "latentcast/progress/durable_file.h"
@@ -86,7 +87,7 @@ class RankRender {
            first + " on";
   }
 
-  /// Of a checkpoint, without the decoder's part.
+  /// Of a checkpoint.
   int64_t checkpoint_bytes() const {
     if (setup_.job.checkpoint == "light") {
       const StageShape& shape = setup_.shape;
@@ -95,9 +96,12 @@ class RankRender {
              clips_replayed(shape.blocks_per_clip);
     }
     const DitConfig& config = setup_.checkpoint.dit_config;
-    const int64_t tokens = setup_.shape.block_tokens() * (setup_.shape.blocks_per_clip - 1);
-    const int64_t one = 2 * tokens * config.dim * static_cast<int64_t>(c10::elementSize(setup_.device.dtype));
-    return one * config.layers * setup_.job.sample_steps;
+    const StageShape& shape = setup_.shape;
+    const int64_t tokens = shape.block_tokens() * (shape.blocks_per_clip - 1);
+    const int64_t caches = 2 * tokens * config.dim * config.layers * setup_.job.sample_steps;
+    const int64_t decoder = decoder_state_elements(setup_.checkpoint.vae_source(setup_.device),
+                                                   shape.latent_rows, shape.latent_columns);
+    return (caches + decoder) * static_cast<int64_t>(c10::elementSize(setup_.device.dtype));
   }
 
   void show_layout() {
@@ -211,6 +215,7 @@ class RankRender {
       saver_->prepare(*work_->stage());
     }
     leave_if_stopped();
+    release_freed_memory();
     start_ = Clock::now();
     return work_->run(*cuts_, *saver_);
   }
@@ -239,14 +244,10 @@ class RankRender {
                                              paths_.root, setup_.is_root() ? checkpoint_bytes() : 0});
     const auto decide = [this, policy = SavePolicy(setup_.job, begin_.first_clip())](int64_t clip,
                                                                                      bool wished) mutable {
-      saver_->poll();
       stop_ = requests_->poll();
       return policy.after(clip, stop_ || wished, saver_->busy());
     };
-    const auto wish = [this] {
-      saver_->poll();
-      return requests_->poll().has_value();
-    };
+    const auto wish = [this] { return requests_->poll().has_value(); };
     cuts_.emplace(std::move(links), decide, wish);
   }
 

@@ -39,7 +39,8 @@ StageRunner::StageRunner(DenoiseStage stage, const RankLayout& layout, int rank,
 
 StageRunner::~StageRunner() = default;
 
-void StageRunner::run(const CutAfter& cut_after, const AtCut& at_cut) {
+void StageRunner::run(const CutAfter& cut_after, const AtCut& at_cut,
+                      const std::function<void()>& each_tick) {
   StageWalk walk(layout_, shape_, stage_number_, cut_after);
   Arrivals arrivals(layout_, shape_, stage_number_, cut_after);
   for (;; ++counters_.ticks) {
@@ -56,6 +57,9 @@ void StageRunner::run(const CutAfter& cut_after, const AtCut& at_cut) {
     }
     item != nullptr ? run_item(*item) : idle(passes_per_tick());
     exchange(arrivals.in_tick(counters_.ticks));
+    if (each_tick) {
+      each_tick();
+    }
   }
   finish_sends();
 }

@@ -3,6 +3,8 @@
 #include <fstream>
 #include <string>
 
+#include <malloc.h>
+
 namespace latentcast {
 namespace {
 
@@ -24,5 +26,7 @@ int64_t status_bytes(const std::string& key) {
 
 int64_t resident_bytes() { return status_bytes("VmRSS:"); }
 int64_t peak_resident_bytes() { return status_bytes("VmHWM:"); }
+
+void release_freed_memory() { ::malloc_trim(0); }
 
 }  // namespace latentcast

@@ -35,6 +35,13 @@ void RunLog::info(const std::string& line) {
   file_only("[INFO] " + line);
 }
 
+void RunLog::info_of_any_rank(const std::string& line) {
+  const spdlog::level::level_enum level = screen_->level();
+  screen_->set_level(spdlog::level::info);
+  info(line);
+  screen_->set_level(level);
+}
+
 void RunLog::warning(const std::string& line) {
   screen_->warn("[WARNING] {}", line);
   file_only("[WARNING] " + line);

@@ -63,7 +63,12 @@ class SlurmJobs : public JobTest {
   static void set_fault(const std::string& what, const std::string& at) {
     const std::string fault = what + ",mark=" + (lab().work() / "fault").string() + ",at=" + at;
     setenv("LATENTCAST_TEST_FAULT", fault.c_str(), 1);
+    fs::remove(go());
   }
+  static fs::path go() { return lab().work() / "fault.go"; }
+  /// ... wait in a late clip until go_on(): a busy machine's job is not too fast for what a test does to it.
+  static void hold() { set_fault("rank=0,do=hold", "block 9, timestep 0, layer 0"); }
+  static void go_on() { write_bytes(go(), ""); }
   /// ... take a second more for every clip, so that there is time for what a test does to them.
   static void slow_down() { set_fault("rank=0,do=slow", "timestep 0, layer 0"); }
 };
@@ -125,24 +130,26 @@ TEST_F(SlurmJobs, AStopFileMeansNoOtherStart) {
 class LongSlurmJobs : public SlurmJobs {};
 
 TEST_F(LongSlurmJobs, ThatLoseANodeComeAgain) {
-  slow_down();
+  hold();
   const std::vector<Job> jobs = start_both({});
   for (const Job& job : jobs) {
     wait_for_clip(job, 3);
   }
   run_checked({"scontrol", "update", "nodename=" + lab().nodes()[1], "state=down", "reason=test"});
+  go_on();
   for (const Job& job : jobs) {
     expect_finished(job, 1);
   }
 }
 
 TEST_F(LongSlurmJobs, PreemptedTheyComeAgain) {
-  slow_down();
+  hold();
   const std::vector<Job> jobs = start_both({});
   for (const Job& job : jobs) {
     wait_for_clip(job, 3);
   }
   run_checked({"srun", "--quiet", "--mpi=none", "--partition=urgent", "--nodes=2", "--exclusive", "true"});
+  go_on();
   for (const Job& job : jobs) {
     expect_finished(job, 1);
   }
@@ -150,13 +157,18 @@ TEST_F(LongSlurmJobs, PreemptedTheyComeAgain) {
 
 // Each start dies at the same block, until there is nothing new that it could continue from.
 TEST_F(LongSlurmJobs, AKilledRankMeansAnotherStartOnlyAfterANewerCheckpoint) {
-  set_fault("rank=1,do=kill", "block 8,");
-  for (const Job& job : start_both({})) {
+  set_fault("rank=1,do=hold-kill", "block 8,");
+  const std::vector<Job> jobs = start_both({});
+  for (const Job& job : jobs) {
+    wait_for_clip(job, 1);
+  }
+  go_on();
+  for (const Job& job : jobs) {
     const JobState state = wait_for_end(job.id);
     EXPECT_EQ(state.state, "FAILED");
     EXPECT_EQ(state.exit_code, 137) << job.printed();
     EXPECT_GE(state.restarts, 1) << job.printed();
-    EXPECT_LE(state.restarts, 3) << job.printed();
+    EXPECT_LE(state.restarts, 8) << job.printed();
     EXPECT_THAT(job.printed(), HasSubstr("no newer checkpoint than clip-"));
   }
 }
@@ -166,7 +178,7 @@ TEST_F(LongSlurmJobs, ASiteThatRequeuesBy75ItselfIsNoTrouble) {
   const std::string before = read_bytes(conf);
   write_bytes(conf, before + "RequeueExit=75\n");
   run_checked({"scontrol", "reconfigure"});
-  slow_down();
+  hold();
   const std::vector<Job> jobs = start_both({});
   const Job stopped = start("stopped", {});
   wait_for_clip(stopped, 1);
@@ -175,6 +187,7 @@ TEST_F(LongSlurmJobs, ASiteThatRequeuesBy75ItselfIsNoTrouble) {
     wait_for_clip(job, 3);
     send_stop_signal(job);
   }
+  go_on();
   for (const Job& job : jobs) {
     expect_finished(job, 1);
   }
@@ -225,12 +238,13 @@ TEST_F(LongSlurmJobs, TheTimeLimitStopsThem) {
 }
 
 TEST_F(LongSlurmJobs, TheirNodeDies) {
-  slow_down();
+  hold();
   const std::vector<Job> jobs = start_both({});
   for (const Job& job : jobs) {
     wait_for_clip(job, 3);
   }
   lab().crash(lab().nodes()[1]);
+  go_on();
   for (const Job& job : jobs) {
     wait_until([&] { return state_of(job.id).state == "PENDING"; }, [&] { return job.printed(); });
   }

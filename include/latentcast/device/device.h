@@ -39,9 +39,9 @@ void set_compute_threads(int threads);
 /// Waits until the device has done what it was given. Nothing to do on a CPU.
 void synchronize(const ComputeDevice& device);
 
-/// [bytes] uint8 of host memory that the GPU copies to and from at full speed; undefined if there is none.
-/// Any thread. Takes a second for 5 GB, but holds other threads' work up for much less (CUDA's own allocation
-/// would, for all of that time).
+/// [bytes] uint8 of host memory that a GPU copies to and from at full speed: pinned, if the system allows that.
+/// Undefined if there isn't so much. Any thread. Takes a second for 5 GB, but holds other threads' work up for
+/// much less (CUDA's own allocation would, for all of that time).
 at::Tensor pinned_host_memory(const ComputeDevice& device, int64_t bytes);
 
 /// Most bytes that tensors took on the device since the last reset, attention caches (which LibTorch's

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 
 #include <ATen/core/Tensor.h>
@@ -31,9 +32,9 @@ class DecodeRunner {
   void take(const at::Tensor& latents, bool another_waits = false);
   /// Receives all blocks of the render from the rank of the last stage. The next one is asked for before the
   /// last one is decoded. `like`: shape, type and device of a block's latents. At a cut calls `at_cut`, which
-  /// must be given if `cut_after` was.
+  /// must be given if `cut_after` was; `each_block`, which may be empty, after every block.
   void receive_all(Communicator& pipeline, int from, const at::Tensor& like, const CutAfter& cut_after = {},
-                   const AtCut& at_cut = {});
+                   const AtCut& at_cut = {}, const std::function<void()>& each_block = {});
 
   DecodeStage& decoder() { return decoder_; }
   /// Before the first block: clips before this one are decoded for the decoder's state only.

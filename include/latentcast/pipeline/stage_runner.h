@@ -58,8 +58,9 @@ class StageRunner {
   void set_replay(Replay replay) { replay_ = std::move(replay); }
 
   /// Runs the whole render's items of this stage, once; at a cut calls `at_cut`, which must be given if
-  /// `cut_after` is.
-  void run(const CutAfter& cut_after = {}, const AtCut& at_cut = {});
+  /// `cut_after` is; `each_tick`, which may be empty, once a tick.
+  void run(const CutAfter& cut_after = {}, const AtCut& at_cut = {},
+           const std::function<void()>& each_tick = {});
 
   DenoiseStage& stage() { return stage_; }
   /// Clip 0's first latent [16, 1, h, w] on a stage with the first layer, from the end of clip 0 on.

@@ -26,6 +26,8 @@ class RunLog {
 
   void info(const std::string& line);
   void warning(const std::string& line);
+  /// On the screen whichever rank this is: what one rank alone has to say.
+  void info_of_any_rank(const std::string& line);
   /// For the log file alone: what a terminal shows as a moving line.
   void file_only(const std::string& line);
 

@@ -47,6 +47,18 @@ TEST(VaeDecoder, PiecesOfAnyLengthGiveTheSameFrames) {
   }
 }
 
+TEST(VaeDecoder, ItsStateIsAsLargeAsTheShapesSay) {
+  const c10::InferenceMode inference;
+  CheckpointSource source = vae_source();
+  const int64_t expected = decoder_state_elements(source, 4, 6);
+  const VaeDecoder decoder(source);
+  CausalState state;
+  decoder.decode(at::zeros({16, 3, 4, 6}), state);
+  int64_t elements = 0;
+  for (const at::Tensor& cache : state.caches) elements += cache.numel();
+  EXPECT_EQ(elements, expected);
+}
+
 TEST(VaeDecoder, FramesSeeOnlyThePast) {
   const c10::InferenceMode inference;
   CheckpointSource source = vae_source();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <variant>
@@ -55,5 +56,8 @@ class VaeDecoder {
   DecoderParts parts_;  ///< fused: only what comes before FusedDecoder's part
   std::shared_ptr<const FusedDecoder> fused_;
 };
+
+/// Elements of a decoder's CausalState, for latents of rows × columns; from the weights' shapes alone.
+int64_t decoder_state_elements(const TensorSource& source, int64_t rows, int64_t columns);
 
 }  // namespace latentcast
