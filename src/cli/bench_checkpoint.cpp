@@ -160,7 +160,9 @@ class CheckpointBench {
 
   void measure_strength(const std::string& strength, const std::function<void(const Json&)>& tell) {
     setup_.job.checkpoint = strength;
-    RankSaver saver(setup_, {"bench", 0, static_cast<int64_t>(job_.host_gib * kGib)},
+    RankSaver saver(setup_,
+                    {"bench", 0, [](const std::string& note) { std::cerr << note << std::endl; },
+                     static_cast<int64_t>(job_.host_gib * kGib)},
                     mpi_.cpu_communicator(std::chrono::seconds(300)));
     Json json;
     if (strength == "exact") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdio>
 #include <deque>
 #include <mutex>
 #include <utility>
@@ -15,6 +16,12 @@ constexpr int64_t kAlignment = 256;
 constexpr int64_t kLeastBlock = int64_t{64} << 20;
 
 int64_t rounded_up(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+std::string gigabytes(int64_t bytes) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%.1f", static_cast<double>(bytes) / 1e9);
+  return text;
+}
 
 /// As much of `bytes` as can be had; undefined if that is next to nothing.
 at::Tensor make_block(const ComputeDevice& device, int64_t bytes) {
@@ -106,6 +113,7 @@ class HostCopies::Ring {
 HostCopies::~HostCopies() = default;  // a block that is still being made is waited for
 
 void HostCopies::prepare(int64_t bytes, int64_t most_bytes) {
+  wanted_ = bytes;
   const int64_t size = rounded_up(std::min(bytes, most_bytes));
   if (size > 0) {
     coming_ = std::async(std::launch::async, make_block, device_, size);
@@ -118,6 +126,7 @@ void HostCopies::take_block() {
   }
   const at::Tensor block = coming_.get();
   if (block.defined()) {
+    pinned_ = device_.is_cuda() && block.is_pinned();
     ring_ = std::make_shared<Ring>(block);
   }
 }
@@ -125,6 +134,19 @@ void HostCopies::take_block() {
 int64_t HostCopies::block_bytes() {
   take_block();
   return ring_ ? ring_->size() : 0;
+}
+
+std::string HostCopies::shortage() {
+  const int64_t bytes = block_bytes();
+  if (bytes < wanted_) {
+    return "the host has " + gigabytes(bytes) + " GB of the " + gigabytes(wanted_) +
+           " GB of memory that a checkpoint's copy takes: computing waits for the disk meanwhile; give the "
+           "job more memory, or use --checkpoint light";
+  }
+  if (device_.is_cuda() && wanted_ > 0 && !pinned_) {
+    return "the host's memory can't be pinned: copying a checkpoint holds computing up for seconds";
+  }
+  return "";
 }
 
 at::Tensor HostCopies::copy(const at::Tensor& tensor) {

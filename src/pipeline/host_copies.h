@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <future>
 #include <memory>
+#include <string>
 
 #include <ATen/core/Tensor.h>
 
@@ -35,6 +36,8 @@ class HostCopies {
 
   /// Of the block; 0 without one. Waits until it is made.
   int64_t block_bytes();
+  /// What is worse than was asked for, for people; empty if nothing is. Waits as well.
+  std::string shortage();
 
  private:
   class Ring;
@@ -42,6 +45,8 @@ class HostCopies {
 
   ComputeDevice device_;
   std::future<at::Tensor> coming_;
+  int64_t wanted_ = 0;          ///< bytes
+  bool pinned_ = false;         ///< the block
   std::shared_ptr<Ring> ring_;  // also held by every copy in it
 };
 

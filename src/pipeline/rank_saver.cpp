@@ -90,6 +90,7 @@ void RankSaver::save(int64_t position, const RankState& state) {
   position_ = position;
   entries_sent_ = false;
   video_ = state.video;
+  tell_shortage();
   if (light_) {
     write_history(state);
   } else {
@@ -112,6 +113,15 @@ void RankSaver::save(int64_t position, const RankState& state) {
   }
   hand_over();
   queue_.close();
+}
+
+void RankSaver::tell_shortage() {
+  if (std::exchange(told_, true) || !settings_.note) {
+    return;
+  }
+  if (const std::string shortage = copies_.shortage(); !shortage.empty()) {
+    settings_.note("rank " + std::to_string(setup_.rank) + ": " + shortage);
+  }
 }
 
 void RankSaver::open(const CheckpointPart& part) {

@@ -49,8 +49,9 @@ class RankSaver {
   struct Settings {
     std::string identity;    ///< of the job
     int64_t first_clip = 0;  ///< with which the pipeline begins, those that are done once more included
-    int64_t host_bytes =
-        0;  ///< for all that waits to be written; 0: half of what the host has, shared by its ranks
+    std::function<void(const std::string&)> note;  ///< for the user, should memory be short; may be empty
+    /// For all that waits to be written; 0: half of what the host has, shared by its ranks.
+    int64_t host_bytes = 0;
   };
   /// `links`: all ranks, CPU tensors, used by nobody else.
   RankSaver(const RankSetup& setup, Settings settings, std::unique_ptr<Communicator> links);
@@ -87,6 +88,7 @@ class RankSaver {
   void open(const CheckpointPart& part);
   void add(const std::string& name, const at::Tensor& tensor);
   void hand_over();
+  void tell_shortage();
   int64_t replay_from() const;
   void send_entries();
   void receive_entries();
@@ -97,7 +99,7 @@ class RankSaver {
 
   const RankSetup& setup_;
   RunPaths paths_;
-  bool light_, wants_block_;
+  bool light_, wants_block_, told_ = false;
   Settings settings_;
   std::unique_ptr<Communicator> links_;
   HostCopies copies_;

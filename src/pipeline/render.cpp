@@ -199,7 +199,7 @@ class RankRender {
   /// Whether all blocks are done; else the render was stopped.
   bool compute() {
     const auto deadline = std::chrono::seconds(setup_.job.timeout);
-    saver_.emplace(setup_, RankSaver::Settings{begin_.identity, begin_.first_done()},
+    saver_.emplace(setup_, RankSaver::Settings{begin_.identity, begin_.first_done(), note_},
                    mpi_.cpu_communicator(deadline));
     make_cuts(mpi_.cpu_communicator(deadline));
     leave_if_stopped();  // loading the weights may take minutes

@@ -38,6 +38,11 @@ TEST(HostCopies, TakeNoMoreThanTheyMay) {
   HostCopies copies{ComputeDevice()};
   copies.prepare(10 * kBlock, kBlock);
   EXPECT_EQ(copies.block_bytes(), kBlock);
+  EXPECT_NE(copies.shortage().find("computing waits for the disk"), std::string::npos);
+  HostCopies enough{ComputeDevice()};
+  EXPECT_EQ(enough.shortage(), "");
+  enough.prepare(kBlock, kBlock);
+  EXPECT_EQ(enough.shortage(), "");
 }
 
 TEST(HostCopies, WithoutABlockAndTooLargeForItHaveMemoryOfTheirOwn) {
