@@ -46,6 +46,8 @@ at::Tensor& CausalConv::past_of(const at::Tensor& like, CausalCursor& cursor) co
   if (!cache.defined()) {
     cache = nothing_before(like, past());
   }
+  // One from a checkpoint lies as tensors do by default, and another layout may mean other bits.
+  cache = cache.contiguous(like.suggest_memory_format());
   return cache;
 }
 
