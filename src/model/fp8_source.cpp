@@ -6,10 +6,6 @@
 
 namespace latentcast {
 
-void RangeSource::copy_scales(const std::string& name, at::IntArrayRef, int64_t, const at::Tensor&) {
-  throw InternalError("the scales of '" + name + "' were asked of a source that has no 8-bit weights");
-}
-
 namespace {
 
 /// Tensors of one shape one behind the other, as joined() wants them, each at a full line of memory.

@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "latentcast/error.h"
 #include "latentcast/kernels/quantize.h"
 
 namespace latentcast {
@@ -57,8 +58,10 @@ class RangeSource : public TensorSource {
                           const at::Tensor& to) = 0;
 
   /// As copy_range(), of the scales [out, 1] float32 of a product's weight [out, in] in 8 bits.
-  virtual void copy_scales(const std::string& name, at::IntArrayRef weight_shape, int64_t first,
-                           const at::Tensor& to);
+  virtual void copy_scales(const std::string& name, at::IntArrayRef /*weight_shape*/, int64_t /*first*/,
+                           const at::Tensor& /*to*/) {
+    throw InternalError("the scales of '" + name + "' were asked of a source that has no 8-bit weights");
+  }
 
   /// Whether take_product_weights() gives 8 bits; copy_range() then does so too where `to` is of that type.
   virtual bool gives_fp8() const { return false; }
