@@ -182,11 +182,19 @@ TEST_F(Checkpoints, WithMissingLayersAreNotUsed) {
               HasSubstr("no cache of timestep 1, layer 0"));
 }
 
-TEST_F(Checkpoints, OfTheLightKindHoldOneFile) {
+TEST_F(Checkpoints, OfTheLightKindHoldLatentsAfterEachTimestep) {
   begin_checkpoint(paths, 1);
-  CheckpointFileWriter writer(paths, 1, CheckpointPart::render());
-  writer.add("latents", at::rand({16, 12, 8, 8}));
-  CheckpointManifest manifest = sample_manifest(1, sample_segments(paths, 1), {writer.close()});
+  std::vector<CheckpointPart> parts = {CheckpointPart::render()};
+  for (int64_t timestep = 0; timestep < kTimesteps; ++timestep) {
+    parts.push_back(CheckpointPart::latents_after(timestep));
+  }
+  std::vector<CheckpointFile> files;
+  for (const CheckpointPart& part : parts) {
+    CheckpointFileWriter writer(paths, 1, part);
+    writer.add("latents", at::rand({16, 12, 8, 8}));
+    files.push_back(writer.close());
+  }
+  CheckpointManifest manifest = sample_manifest(1, sample_segments(paths, 1), std::move(files));
   manifest.strength = CheckpointStrength::kLight;
   publish_checkpoint(paths, manifest);
   EXPECT_EQ(find_checkpoint(paths, "the job").position, 1);
