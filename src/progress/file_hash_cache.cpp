@@ -1,5 +1,8 @@
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <ctime>
+#include <future>
 #include <optional>
 #include <utility>
 
@@ -49,37 +52,92 @@ void write_cache(const fs::path& file, Json cache) {
   }
 }
 
+/// Which content a path had at a moment.
+struct Stamp {
+  std::string key;  ///< the absolute path; empty if there is no such file
+  Json json;
+  int64_t changed = 0;  ///< seconds since 1970
+  bool operator==(const Stamp& other) const { return key == other.key && json == other.json; }
+};
+
+Stamp stamp_of(const fs::path& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0) return {};
+  std::error_code error;
+  const fs::path whole = fs::canonical(file, error);
+  return {error ? fs::absolute(file).string() : whole.string(),
+          {{"bytes", status.st_size},
+           {"seconds", status.st_mtim.tv_sec},
+           {"nanoseconds", status.st_mtim.tv_nsec}},
+          status.st_mtim.tv_sec};
+}
+
+/// A file whose hash is asked for.
+struct Wanted {
+  fs::path file;
+  Stamp stamp;                      ///< from before it is read
+  std::future<std::string> coming;  ///< if it is being read
+};
+
+/// Empty if the cache doesn't know it.
+std::string known(const Json& cache, const Wanted& one) {
+  const auto found = cache.find(one.stamp.key);
+  return found != cache.end() && found->value("stamp", Json()) == one.stamp.json
+             ? found->value("sha256", std::string())
+             : std::string();
+}
+
+/// Passes on that something is read, on this thread.
+std::string wait_for(std::future<std::string>& coming, std::atomic<int>& steps, const StepSink& on_step) {
+  constexpr std::chrono::milliseconds kBetweenSteps(100);
+  bool ready = false;
+  while (!ready) {
+    ready = coming.wait_for(kBetweenSteps) == std::future_status::ready;
+    for (int count = steps.exchange(0); on_step && count > 0; --count) on_step();
+  }
+  return coming.get();
+}
+
+/// Keeps what was read, unless it was changed meanwhile or just before.
+void remember(const fs::path& file, const std::vector<Wanted>& wanted,
+              const std::vector<std::string>& hashes) {
+  std::optional<Json> newer;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const Stamp& stamp = wanted[i].stamp;
+    const bool settled = std::time(nullptr) - stamp.changed >= kSettledSeconds;
+    if (stamp.key.empty() || !settled || !(stamp_of(wanted[i].file) == stamp)) continue;
+    if (!newer) newer = read_cache(file);  // again: another run may have added to it meanwhile
+    (*newer)[stamp.key] = {{"stamp", stamp.json}, {"sha256", hashes[i]}};
+  }
+  if (newer && *newer != read_cache(file)) write_cache(file, std::move(*newer));
+}
+
 }  // namespace
 
 FileHashCache::FileHashCache() : FileHashCache(default_cache()) {}
 FileHashCache::FileHashCache(fs::path cache_file) : cache_file_(std::move(cache_file)) {}
 
 std::string FileHashCache::hash(const fs::path& file, const StepSink& on_step) {
-  struct stat status {};
-  if (cache_file_.empty() || ::stat(file.c_str(), &status) != 0) {
-    return sha256_of_file(file, on_step);
+  return hash_all({file}, on_step).front();
+}
+
+std::vector<std::string> FileHashCache::hash_all(const std::vector<fs::path>& files,
+                                                 const StepSink& on_step) {
+  const Json cache = cache_file_.empty() ? Json::object() : read_cache(cache_file_);
+  std::atomic<int> steps = 0;
+  std::vector<Wanted> wanted;
+  for (const fs::path& file : files) {
+    wanted.push_back({file, stamp_of(file), {}});
+    if (!known(cache, wanted.back()).empty()) continue;
+    wanted.back().coming =
+        std::async(std::launch::async, [file, &steps] { return sha256_of_file(file, [&] { ++steps; }); });
   }
-  std::error_code error;
-  const fs::path whole = fs::canonical(file, error);
-  const std::string key = error ? fs::absolute(file).string() : whole.string();
-  const Json stamp = {
-      {"bytes", status.st_size}, {"seconds", status.st_mtim.tv_sec}, {"nanoseconds", status.st_mtim.tv_nsec}};
-  const Json cache = read_cache(cache_file_);
-  if (cache.contains(key) && cache[key].value("stamp", Json()) == stamp) {
-    return cache[key].value("sha256", std::string());
+  std::vector<std::string> hashes;
+  for (Wanted& one : wanted) {
+    hashes.push_back(one.coming.valid() ? wait_for(one.coming, steps, on_step) : known(cache, one));
   }
-  const std::string hash = sha256_of_file(file, on_step);
-  struct stat after {};
-  const bool same = ::stat(file.c_str(), &after) == 0 && after.st_size == status.st_size &&
-                    after.st_mtim.tv_sec == status.st_mtim.tv_sec &&
-                    after.st_mtim.tv_nsec == status.st_mtim.tv_nsec;
-  if (same && std::time(nullptr) - status.st_mtim.tv_sec >= kSettledSeconds) {
-    // Read again: another run may have added to it meanwhile.
-    Json newer = read_cache(cache_file_);
-    newer[key] = {{"stamp", stamp}, {"sha256", hash}};
-    write_cache(cache_file_, std::move(newer));
-  }
-  return hash;
+  if (!cache_file_.empty()) remember(cache_file_, wanted, hashes);
+  return hashes;
 }
 
 }  // namespace latentcast

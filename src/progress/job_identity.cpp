@@ -102,13 +102,16 @@ JobIdentity identify(const RenderJob& job, const std::string& device, const std:
   add_inputs(identity, "masks", job.masks);
   add_input(identity, "pose_video", job.pose_video);
   add_input(identity, "trace_inputs", job.trace_inputs);
-  for (const std::string& name : model_files(job.ckpt_dir)) {
-    const fs::path file = job.ckpt_dir / name;
-    identity.weights.push_back(identified(name, file, cache.hash(file, on_step)));
-  }
+  std::vector<std::string> roles = model_files(job.ckpt_dir);
+  std::vector<fs::path> files;
+  for (const std::string& name : roles) files.push_back(job.ckpt_dir / name);
   if (job.load_lora) {
-    identity.weights.push_back(
-        identified("lora_path_dmd", job.lora_path_dmd, cache.hash(job.lora_path_dmd, on_step)));
+    roles.push_back("lora_path_dmd");
+    files.push_back(job.lora_path_dmd);
+  }
+  const std::vector<std::string> hashes = cache.hash_all(files, on_step);
+  for (size_t i = 0; i < files.size(); ++i) {
+    identity.weights.push_back(identified(roles[i], files[i], hashes[i]));
   }
   return identity;
 }

@@ -21,6 +21,10 @@ class FileHashCache {
 
   /// Throws InputError naming the file if it can't be read.
   std::string hash(const std::filesystem::path& file, const StepSink& on_step = {});
+  /// Of all files, in their order; those that aren't known are read side by side, a thread each. `on_step` is
+  /// called by this thread.
+  std::vector<std::string> hash_all(const std::vector<std::filesystem::path>& files,
+                                    const StepSink& on_step = {});
 
  private:
   std::filesystem::path cache_file_;
