@@ -19,9 +19,12 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
-std::string gib(int64_t bytes) {
+std::string size_text(int64_t bytes) {
+  constexpr double kMebi = 1024.0 * 1024;
+  const auto size = static_cast<double>(bytes);
+  const bool large = size >= 1024 * kMebi;
   char text[40];
-  std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1024.0 * 1024 * 1024));
+  std::snprintf(text, sizeof text, large ? "%.2f GiB" : "%.2f MiB", size / (large ? 1024 * kMebi : kMebi));
   return text;
 }
 
@@ -147,8 +150,8 @@ RunState run_state(const RunPaths& paths) {
 void check_room(const RunPaths& paths, int64_t bytes, const std::string& what) {
   const int64_t free = free_bytes(paths.root);
   if (free < bytes) {
-    throw OutputError(paths.root.string() + ": " + what + " take " + gib(bytes) + ", the disk has " +
-                      gib(free) + "; free some space or choose another --run_dir");
+    throw OutputError(paths.root.string() + ": " + what + " take " + size_text(bytes) + ", the disk has " +
+                      size_text(free) + "; free some space or choose another --run_dir");
   }
 }
 
