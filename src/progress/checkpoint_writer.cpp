@@ -96,7 +96,7 @@ class CheckpointFileWriter::Impl {
     file_.close();
     pause_point("checkpoint-file-closed");
     std::error_code error;
-    return {part_, static_cast<int64_t>(fs::file_size(file_.path(), error)), xxh3_of_file(file_.path())};
+    return {part_, static_cast<int64_t>(fs::file_size(file_.path(), error)), xxh3_of_output(file_.path())};
   }
 
  private:

@@ -65,6 +65,16 @@ std::string hash_of_file(const fs::path& file, const StepSink& on_step) {
   }
 }
 
+template <typename Hash>
+std::string as_output(const Hash& hash) {
+  try {
+    return hash();
+  } catch (const InputError& error) {
+    throw OutputError(std::string(error.what()) +
+                      ", although it was just written; see that its folder and disk are there and run again");
+  }
+}
+
 }  // namespace
 
 std::string sha256(std::string_view bytes) {
@@ -85,6 +95,14 @@ std::string xxh3(std::span<const std::byte> bytes) {
 
 std::string xxh3_of_file(const fs::path& file, const StepSink& on_step) {
   return hash_of_file<Xxh3>(file, on_step);
+}
+
+std::string sha256_of_output(const fs::path& file) {
+  return as_output([&] { return sha256_of_file(file); });
+}
+
+std::string xxh3_of_output(const fs::path& file) {
+  return as_output([&] { return xxh3_of_file(file); });
 }
 
 }  // namespace latentcast

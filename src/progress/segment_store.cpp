@@ -75,7 +75,7 @@ void SegmentStore::commit(int64_t clip, int64_t frames) {
   const fs::path file = place_for(clip);
   std::error_code error;
   SegmentEntry entry{clip, segment_name(clip, ".ts"), frames,
-                     static_cast<int64_t>(fs::file_size(file, error)), sha256_of_file(file)};
+                     static_cast<int64_t>(fs::file_size(file, error)), sha256_of_output(file)};
   pause_point("segment-closed");
   if (listed(clip)) {
     compare(std::move(entry));
@@ -153,7 +153,7 @@ void SegmentStore::finish(const fs::path& video) {
     frames += entry.frames;
   }
   manifest_.video = {fs::absolute(video), manifest_.clips, frames,
-                     static_cast<int64_t>(fs::file_size(video, error)), sha256_of_file(video)};
+                     static_cast<int64_t>(fs::file_size(video, error)), sha256_of_output(video)};
   write();
 }
 

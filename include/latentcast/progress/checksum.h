@@ -22,4 +22,9 @@ std::string sha256_of_file(const std::filesystem::path& file, const StepSink& on
 std::string xxh3(std::span<const std::byte> bytes);
 std::string xxh3_of_file(const std::filesystem::path& file, const StepSink& on_step = {});
 
+/// As those, of a file that this run has just written: that it can't be read is an OutputError, such as of a
+/// folder that has vanished.
+std::string sha256_of_output(const std::filesystem::path& file);
+std::string xxh3_of_output(const std::filesystem::path& file);
+
 }  // namespace latentcast
