@@ -46,7 +46,7 @@ TEST_F(Segments, AreListedWithTheirChecksums) {
                                               SegmentEntry{1, "000001.ts", 48, 3, sha256("one")}));
   EXPECT_EQ(segment_damage(paths, manifest->segments[0]), "");
   EXPECT_THAT(failure([&] { store.files(); }), HasSubstr("only 2 of 3")) << "not finished";
-  EXPECT_THAT(failure([&] { store.commit(3, 48); }), HasSubstr("64: ")) << "there is no such file";
+  EXPECT_THAT(failure([&] { store.commit(3, 48); }), HasSubstr("74: ")) << "there is no such file";
 }
 
 TEST_F(Segments, MakeALivePlaylistThatEndsWhenTheVideoIsThere) {
