@@ -76,7 +76,8 @@ std::optional<Verdict> judge(const std::vector<RankState>& ranks, const Limits& 
     return verdict(standing, standstill(state(standing), limits.quiet));
   }
   const auto is_done = [](const RankState& rank) { return rank.done; };
-  const auto gets_on = [&](const RankState& rank) { return !rank.done && rank.quiet <= limits.quiet; };
+  // Ranks that are done count for as long too: the others may have gone on with them and not yet said so.
+  const auto gets_on = [&](const RankState& rank) { return rank.quiet <= limits.quiet; };
   if (std::all_of(ranks.begin(), ranks.end(), is_done) || std::any_of(ranks.begin(), ranks.end(), gets_on)) {
     return std::nullopt;
   }

@@ -83,6 +83,9 @@ TEST(Judge, WhoIsDoneIsNoCulprit) {
   EXPECT_FALSE(judge({done(0), done(1)}, kLimits));
   EXPECT_EQ(judge({done(0), state(1, false, 11)}, kLimits)->culprit, 1);
   EXPECT_EQ(judge({done(0), state(1, true, 11)}, kLimits)->culprit, -1);
+  RankState just_done = done(0);
+  just_done.quiet = 1;
+  EXPECT_FALSE(judge({just_done, state(1, true, 11)}, kLimits)) << "the other may have gone on with it";
 }
 
 }  // namespace
