@@ -14,6 +14,7 @@ constexpr auto kPublic = Origin::kPublic;
 constexpr auto kOurs = Origin::kOurs;
 constexpr auto kContent = Identity::kContent;
 constexpr auto kRun = Identity::kRun;
+constexpr std::string_view kNotYet = "this version keeps caches and state on the device, in the weights' type";
 
 // clang-format off
 constexpr Option kOptions[] = {
@@ -74,8 +75,21 @@ constexpr Option kOptions[] = {
     {"fp8", &J::fp8, "",
      "The transformer's layers in 8 bits (e4m3): half their memory, faster on GPUs that compute in it, less exact.",
      Group::kComputing, kPublic, kContent},
-    {"offload_kv_cache", &J::offload_kv_cache, "", "Keep the caches in host memory. Not in this version.",
-     Group::kComputing, kPublic, kRun, {}, "this version keeps the caches on the device"},
+    {"kv_dtype", &J::kv_dtype, "auto|fp8",
+     "Type of the attention caches. fp8: e4m3 with a scale for each row: half their memory and what moves of them, less exact; auto: the weights'.",
+     Group::kComputing, kOurs, kContent, {}, kNotYet},
+    {"offload_kv_cache", &J::offload_kv_cache, "",
+     "Keep the attention caches in host memory; each layer's are fetched and written back beside the computing. The same bytes.",
+     Group::kComputing, kPublic, kRun, {}, kNotYet},
+    {"kv_layers_on_device", &J::kv_layers_on_device, "N",
+     "With --offload_kv_cache: so many of a rank's layers keep their caches on the device.",
+     Group::kComputing, kOurs, kRun, {}, kNotYet},
+    {"offload_condition_cache", &J::offload_condition_cache, "",
+     "With --offload_kv_cache: the condition's keys and values (2.2 GB at 704*384) in host memory too.",
+     Group::kComputing, kOurs, kRun, {}, kNotYet},
+    {"offload_decoder_state", &J::offload_decoder_state, "",
+     "Keep what the decoder remembers (1.3 GB at 704*384) in host memory, fetched layer by layer. The same bytes.",
+     Group::kComputing, kOurs, kRun, {}, kNotYet},
 
     {"num_gpus_dit", &J::num_gpus_dit, "N", "Ranks that the transformer is divided over, one GPU each (docs/ranks.md).",
      Group::kRanks, kPublic, kRun, "all, or all but a decode rank"},

@@ -125,6 +125,13 @@ void check_computing(const RenderJob& job, std::vector<std::string>& warnings) {
   check_choice("device", job.device, {"auto", "cpu", "cuda"});
   check_choice("dtype", job.dtype, {"auto", "float32", "bf16"});
   check_range("threads", job.threads, 0, 1024);
+  check_choice("kv_dtype", job.kv_dtype, {"auto", "fp8"});
+  check_range("kv_layers_on_device", job.kv_layers_on_device, 0, 1000);
+  if (!job.offload_kv_cache && (job.kv_layers_on_device > 0 || job.offload_condition_cache)) {
+    throw InputError(
+        std::string(job.offload_condition_cache ? "--offload_condition_cache" : "--kv_layers_on_device") +
+        " needs --offload_kv_cache. Give that too, or leave both out.");
+  }
   check_range("crf", job.crf, 0, 51);
   if (!job.trace_blocks) return;
   if (*job.trace_blocks < 1) refuse("trace_blocks", "it must be 1 or more; leave it out for all blocks.");

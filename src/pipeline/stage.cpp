@@ -18,7 +18,8 @@ AttentionCacheShape cache_shape(const DitConfig& config, const StagePlan& plan, 
           plan.layers.size(),
           shape.rows() * shape.columns(),
           motion_tokens(shape.rows(), shape.columns()),
-          shape.block_tokens() * shape.blocks_per_clip,
+          shape.block_tokens(),
+          shape.blocks_per_clip,
           config.heads,
           config.head_dim()};
 }

@@ -50,7 +50,11 @@ RenderJob full_job() {
   job.trace_blocks = 2;
   job.trace_inputs = "/p/i.safetensors";
   job.fp8 = true;
+  job.kv_dtype = "fp8";
   job.offload_kv_cache = true;
+  job.kv_layers_on_device = 3;
+  job.offload_condition_cache = true;
+  job.offload_decoder_state = true;
   job.num_gpus_dit = 4;
   job.enable_vae_parallel = true;
   job.decoder = "rank";

@@ -54,6 +54,12 @@ struct RenderJob {
   std::string device = "auto";               ///< auto, cpu or cuda
   std::string dtype = "auto";                ///< auto, float32 or bf16
   int threads = 0;                           ///< 0: chosen by choose_unset()
+  bool fp8 = false;
+  std::string kv_dtype = "auto";             ///< auto (the network's) or fp8
+  bool offload_kv_cache = false;             ///< see cache_means.h
+  int kv_layers_on_device = 0;               ///< with offload_kv_cache
+  bool offload_condition_cache = false;      ///< with offload_kv_cache
+  bool offload_decoder_state = false;
   std::optional<int> num_gpus_dit;           ///< stages; see layout_request()
   bool enable_vae_parallel = false;          ///< the public way to say decoder = rank
   std::string decoder = "auto";              ///< auto, rank or stream
@@ -74,9 +80,6 @@ struct RenderJob {
   std::optional<int> trace_blocks;
   std::filesystem::path trace_inputs;
 
-  // Accepted for the sake of existing command lines; a notice says what becomes of them in this version
-  bool fp8 = false;
-  bool offload_kv_cache = false;
 
   bool operator==(const RenderJob&) const = default;
 };

@@ -11,7 +11,7 @@ AttentionCache::AttentionCache(const AttentionCacheShape& shape, const at::Tenso
     : shape_(shape), reference_(static_cast<size_t>(shape.layers)) {
   const at::Tensor row = at::empty({shape.heads, shape.head_dim}, options);
   const auto make = [&] {
-    return tensors_with_shared_front(row, shape.timesteps, shape.condition_tokens(), shape.window_tokens);
+    return tensors_with_shared_front(row, shape.timesteps, shape.condition_tokens(), shape.window_tokens());
   };
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     const std::vector<at::Tensor> keys = make(), values = make();

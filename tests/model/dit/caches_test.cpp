@@ -9,7 +9,7 @@
 namespace latentcast {
 namespace {
 
-constexpr int64_t kReference = 6, kMotion = 4, kWindow = 12, kHeads = 2, kWidth = 8;
+constexpr int64_t kReference = 6, kMotion = 4, kHeads = 2, kWidth = 8;
 
 at::Tensor rows(int64_t count) { return at::randn({count, kHeads, kWidth}); }
 
@@ -23,7 +23,7 @@ class AttentionCacheTest : public testing::Test {
     }
   }
 
-  AttentionCache cache_{{3, 2, kReference, kMotion, kWindow, kHeads, kWidth}, at::TensorOptions()};
+  AttentionCache cache_{{3, 2, kReference, kMotion, 4, 3, kHeads, kWidth}, at::TensorOptions()};
   std::vector<ConditionKeys> made_;
 };
 

@@ -5,6 +5,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "latentcast/model/dit/cache_means.h"
+
 namespace latentcast {
 
 /// Keys and values of one layer, [tokens, heads, head_dim] each.
@@ -23,14 +25,6 @@ struct ConditionKeys {
   at::Tensor key;      ///< not rotated
   at::Tensor rotated;  ///< where the condition pass has them
   at::Tensor value;
-};
-
-struct AttentionCacheShape {
-  int64_t timesteps = 0, layers = 0;
-  int64_t reference_tokens = 0, motion_tokens = 0, window_tokens = 0;
-  int64_t heads = 0, head_dim = 0;
-
-  int64_t condition_tokens() const { return reference_tokens + motion_tokens; }
 };
 
 /// The keys and values that self-attention reads, of a stage's timesteps and layers. For each timestep and

@@ -1,0 +1,51 @@
+#include "latentcast/model/dit/cache_means.h"
+
+#include <algorithm>
+
+namespace latentcast {
+namespace {
+
+constexpr int64_t kScaleBytes = 4;
+
+/// What one layer takes, in numbers of a row.
+struct LayerRows {
+  int64_t window, condition;  ///< keys and values of all timesteps, of the condition
+};
+
+}  // namespace
+
+bool window_on_device(const CacheMeans& means, int64_t layer, int64_t layers) {
+  if (!means.on_host) return true;
+  const int64_t kept = std::clamp<int64_t>(means.device_layers, 0, layers);
+  return (layer + 1) * kept / layers > layer * kept / layers;
+}
+
+bool window_in_place(const CacheMeans& means, int64_t layer, int64_t layers) {
+  return !means.fp8 && window_on_device(means, layer, layers);
+}
+
+CacheBytes cache_bytes(const AttentionCacheShape& shape, const CacheMeans& means, int64_t element_bytes) {
+  const int64_t row = shape.dim() * element_bytes;
+  const int64_t window_row = means.fp8 ? shape.dim() : row;
+  const LayerRows rows{2 * shape.timesteps * shape.window_tokens(), 2 * shape.condition_tokens()};
+  CacheBytes bytes;
+  int64_t brought = 0;
+  for (int64_t layer = 0; layer < shape.layers; ++layer) {
+    const bool in_place = window_in_place(means, layer, shape.layers);
+    (window_on_device(means, layer, shape.layers) ? bytes.device : bytes.host) += rows.window * window_row;
+    (means.condition_on_host && !in_place ? bytes.host : bytes.device) += rows.condition * row;
+    // In place the reference's keys are there twice: as they were made, and rotated.
+    if (in_place) bytes.device += shape.reference_tokens * row;
+    if (means.fp8) bytes.device += rows.window * kScaleBytes;
+    brought += in_place ? 0 : 1;
+  }
+  const int64_t ring = std::min(kCacheRing, brought);
+  bytes.device += ring * 2 * (shape.condition_tokens() + shape.window_tokens()) * row;
+  if (means.fp8 && means.on_host) {
+    // What comes from the host, and what goes there.
+    bytes.device += ring * 2 * shape.window_tokens() * shape.dim() + 2 * shape.block_tokens * shape.dim();
+  }
+  return bytes;
+}
+
+}  // namespace latentcast
