@@ -10,6 +10,7 @@
 #include <c10/util/Exception.h>
 
 #include "latentcast/comm/coordinate.h"
+#include "latentcast/device/gpu_memory.h"
 #include "latentcast/error.h"
 #include "latentcast/pipeline/layer_costs.h"
 #include "latentcast/telemetry/memory.h"
@@ -39,6 +40,7 @@ class PipelineBench {
       return select_device(job_.device, job_.dtype, job_.threads,
                            [&](int gpus) { return device_of_rank(mpi_.world(), gpus); });
     });
+    meter_.emplace(device_);
     pipeline_ = device_.is_cuda() && mpi_.world().size > 1
                     ? make_nccl_communicator(mpi_, device_.device.index(), std::chrono::seconds(job_.timeout))
                     : mpi_.cpu_communicator(std::chrono::seconds(job_.timeout));
@@ -119,6 +121,7 @@ class PipelineBench {
                            const BenchBlocks& blocks, std::optional<BenchRun>& run) {
     const bool takes_part = rank() < bench.ranks;
     reset_peak_device_bytes(device_);
+    meter_->reset_peak();
     std::unique_ptr<Communicator> group;
     if (layout.shard) {
       group = pipeline_->split(takes_part && layout.stage_of(rank()) >= 0 ? 0 : -1);
@@ -127,6 +130,7 @@ class PipelineBench {
       run.emplace(setup, bench, layout, std::move(group));
       run->make(blocks);
     });
+    made_ = device_memory(device_);
     if (failure.empty()) {
       control_->barrier();
       failure = if_it_fits(takes_part, [&] { run->run(); });
@@ -197,6 +201,7 @@ class PipelineBench {
                    {"decoder", weights.decoder},
                    {"all", weights.transformer + weights.decoder}}},
                  {"peak_device_bytes", peak_device_bytes(device_)},
+                 {"memory", memory_figures()},
                  {"waited",
                   {{"sends", waited(WaitKind::kSend)},
                    {"receives", waited(WaitKind::kReceive)},
@@ -205,6 +210,23 @@ class PipelineBench {
       json["gathers"] = gathers;
     }
     return json;
+  }
+
+  /// Bytes on the device: what is there once all is made, and the most that there was.
+  Json memory_figures() const {
+    const DeviceMemory most = device_memory(device_);
+    return {{"made",
+             {{"tensors", made_.tensors},
+              {"reserved", made_.reserved},
+              {"mapped", made_.mapped},
+              {"peak_tensors", made_.peak_tensors}}},
+            {"peak",
+             {{"tensors", most.peak_tensors},
+              {"reserved", most.peak_reserved},
+              {"mapped", most.peak_mapped},
+              {"nvml", meter_->peak()}}},
+            {"outside", std::max<int64_t>(meter_->now() - most.reserved - most.mapped, 0)},
+            {"nvml_counts", meter_->way()}};
   }
 
   /// A line for people; the report comes at the end.
@@ -227,6 +249,8 @@ class PipelineBench {
   const MpiSession& mpi_;
   std::unique_ptr<Communicator> control_, pipeline_;
   ComputeDevice device_;
+  std::optional<GpuMemoryMeter> meter_;
+  DeviceMemory made_;  // of the layout at hand, before it ran
   std::vector<BenchLayout> layouts_;
   LayoutCosts costs_;
   std::vector<MeasuredLayout> measured_;

@@ -1,6 +1,7 @@
 #include "latentcast/device/device.h"
 
 #include "cuda_driver.h"
+#include "kernels_library.h"
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -25,12 +26,10 @@ void load_cuda_half() {
   }
 }
 
-constexpr const char* kKernels = "liblatentcast_cuda_kernels.so";
-
 /// Registers our kernels with LibTorch.
 void load_cuda_kernels() {
   // Never closed, for the same reason.
-  if (dlopen(beside_program(kKernels).c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
+  if (dlopen(beside_program(kKernelsLibrary).c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
     const char* reason = dlerror();
     throw InternalError(
         std::string("this build computes on CPUs only, its CUDA kernels can't be loaded: ") +
@@ -38,16 +37,6 @@ void load_cuda_kernels() {
         "; build again where nvcc of CUDA 13 is found (on PATH or in /usr/local/cuda), or use "
         "--device cpu");
   }
-}
-
-/// A function of the kernels' library, which counts what LibTorch's allocator doesn't: the attention caches'
-/// memory.
-template <typename Function>
-Function* kernels_function(const char* name) {
-  void* const library = dlopen(beside_program(kKernels).c_str(), RTLD_NOW | RTLD_NOLOAD);
-  void* const found = library == nullptr ? nullptr : dlsym(library, name);
-  if (found == nullptr) throw InternalError(std::string(kKernels) + " has no " + name);
-  return reinterpret_cast<Function*>(found);
 }
 
 void prefer_exact_and_fast() {

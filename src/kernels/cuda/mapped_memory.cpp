@@ -1,33 +1,16 @@
 #include "mapped_memory.h"
 
-#include <algorithm>
-#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <utility>
 
+#include "memory_limit.h"
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
 namespace latentcast::cuda {
 namespace {
-
-struct Count {
-  std::mutex mutex;
-  int64_t there = 0, peak = 0;
-
-  void add(int64_t bytes) {
-    const std::lock_guard lock(mutex);
-    there += bytes;
-    peak = std::max(peak, there);
-  }
-};
-
-Count& count() {
-  static Count count;
-  return count;
-}
 
 /// The driver's function of this name: its library is there where a GPU is, and can't be linked elsewhere.
 template <typename Function>
@@ -61,13 +44,14 @@ MappablePiece::MappablePiece(int device, size_t bytes) {
             &unit, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM),
         "cuMemGetAllocationGranularity");
   bytes_ = (bytes + unit - 1) / unit * unit;
+  if (!fits_limit(device, bytes_)) throw std::bad_alloc();
   check(driver<decltype(cuMemCreate)>("cuMemCreate")(&handle_, bytes_, &prop, 0), "cuMemCreate");
-  count().add(static_cast<int64_t>(bytes_));
+  count_mapped(static_cast<int64_t>(bytes_));
 }
 
 MappablePiece::~MappablePiece() {
   driver<decltype(cuMemRelease)>("cuMemRelease")(handle_);
-  count().add(-static_cast<int64_t>(bytes_));
+  count_mapped(-static_cast<int64_t>(bytes_));
 }
 
 Mapping::Mapping(int device, std::vector<std::shared_ptr<const MappablePiece>> pieces)
@@ -108,16 +92,6 @@ void Mapping::unmap(size_t pieces) {
     driver<decltype(cuMemUnmap)>("cuMemUnmap")(address_ + offset, pieces_[i]->bytes());
   }
   driver<decltype(cuMemAddressFree)>("cuMemAddressFree")(address_, bytes_);
-}
-
-int64_t peak_mapped_bytes() {
-  const std::lock_guard lock(count().mutex);
-  return count().peak;
-}
-
-void reset_peak_mapped_bytes() {
-  const std::lock_guard lock(count().mutex);
-  count().peak = count().there;
 }
 
 }  // namespace latentcast::cuda

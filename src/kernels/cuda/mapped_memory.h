@@ -11,7 +11,8 @@ namespace latentcast::cuda {
 /// Memory of the current GPU that can be mapped in several places.
 class MappablePiece {
  public:
-  /// `bytes` are rounded up to the GPU's granularity (2 MiB). Throws std::bad_alloc if there is no room.
+  /// `bytes` are rounded up to the GPU's granularity (2 MiB). Throws std::bad_alloc if there is no
+  /// room, or none within the limit (memory_limit.h).
   MappablePiece(int device, size_t bytes);
   ~MappablePiece();
   MappablePiece(const MappablePiece&) = delete;
@@ -42,9 +43,5 @@ class Mapping {
   size_t bytes_ = 0;
   int device_ = 0;
 };
-
-/// Most bytes that all pieces took since the last reset.
-int64_t peak_mapped_bytes();
-void reset_peak_mapped_bytes();
 
 }  // namespace latentcast::cuda

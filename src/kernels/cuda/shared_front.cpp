@@ -51,7 +51,3 @@ TORCH_LIBRARY_IMPL(latentcast, CUDA, library) {
 }
 
 }  // namespace latentcast::cuda
-
-/// For src/device, which counts memory: LibTorch's allocator doesn't know of these bytes.
-extern "C" int64_t latentcast_peak_mapped_bytes() { return latentcast::cuda::peak_mapped_bytes(); }
-extern "C" void latentcast_reset_peak_mapped_bytes() { latentcast::cuda::reset_peak_mapped_bytes(); }
