@@ -1,0 +1,250 @@
+#include "latentcast/budget/memory_model.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "measured.h"
+
+namespace latentcast {
+namespace {
+
+constexpr int64_t kFloat = 4;
+constexpr int64_t kShardPlace = 256;
+constexpr int64_t kPatch = 16 * 2 * 2;
+
+int64_t rounded_up(int64_t bytes, int64_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+
+/// Adds up the tensors of one layer in the order of take_dit_layer().
+class LayerSum {
+ public:
+  LayerSum(int64_t element_bytes, bool fp8) : element_(element_bytes), fp8_(fp8) {}
+
+  void tensor(int64_t bytes) {
+    sum_.tensors += bytes;
+    sum_.placed += rounded_up(bytes, kShardPlace);
+  }
+  void numbers(int64_t count) { tensor(count * element_); }
+  /// Weight, scales and bias of a product.
+  void product(int64_t out, int64_t in) {
+    tensor(out * in * (fp8_ ? 1 : element_));
+    if (fp8_) tensor(out * kFloat);
+    numbers(out);
+  }
+  void attention(int64_t dim) {
+    for (int i = 0; i < 4; ++i) product(dim, dim);
+    numbers(dim);  // norms of q and k
+    numbers(dim);
+  }
+  LayerBytes sum() const { return sum_; }
+
+ private:
+  int64_t element_;
+  bool fp8_;
+  LayerBytes sum_;
+};
+
+Range layers_of(const RankLayout& layout, int rank) {
+  return layout.stages[static_cast<size_t>(layout.stage_of(rank))].layers;
+}
+
+int64_t weight_bytes(const ModelSizes& model, const RankLayout& layout, int rank, int64_t element, bool fp8) {
+  const Range range = layers_of(layout, rank);
+  const auto ranks = static_cast<int64_t>(layout.stages.size());
+  int64_t whole = 0, share = 0, largest = 0;
+  for (int64_t layer = range.begin; layer < range.end; ++layer) {
+    const LayerBytes bytes = layer_bytes(model, layer, element, fp8);
+    const int64_t part = rounded_up(bytes.placed, ranks * kShardPlace) / ranks;
+    whole += bytes.tensors;
+    share += part;
+    largest = std::max(largest, part * ranks);
+  }
+  return layout.shard ? share + 2 * largest : whole;
+}
+
+AttentionCacheShape cache_shape(const ModelSizes& model, const WorkSizes& work, const StagePlan& stage) {
+  AttentionCacheShape shape;
+  shape.timesteps = stage.timesteps.size();
+  shape.layers = stage.layers.size();
+  shape.reference_tokens = work.reference_tokens();
+  shape.motion_tokens = work.motion_tokens();
+  shape.block_tokens = work.block_tokens();
+  shape.blocks = work.blocks_per_clip;
+  shape.heads = model.heads;
+  shape.head_dim = model.dim / model.heads;
+  return shape;
+}
+
+/// Fills in one rank's parts.
+class RankEstimate {
+ public:
+  RankEstimate(const ModelSizes& model, const WorkSizes& work, const RankLayout& layout,
+               const MemoryMeans& means, int rank)
+      : model_(model), work_(work), layout_(layout), means_(means) {
+    memory_.rank = rank;
+  }
+
+  RankMemory run() {
+    if (layout_.stage_of(memory_.rank) >= 0) add_stage();
+    if (layout_.decodes(memory_.rank)) add_decoder();
+    if (work_.on_gpu) add_outside();
+    return std::move(memory_);
+  }
+
+ private:
+  void add_stage() {
+    const StagePlan& stage = layout_.stages[static_cast<size_t>(layout_.stage_of(memory_.rank))];
+    const int64_t element = work_.element_bytes;
+    const GlobalBytes globals = global_bytes(model_, element);
+    stays("layers", weight_bytes(model_, layout_, memory_.rank, element, means_.fp8));
+    stays("rest of the transformer", globals.kept);
+    const CacheBytes caches = cache_bytes(cache_shape(model_, work_, stage), means_.cache, element);
+    stays("attention caches", caches.device);
+    memory_.host.push_back({"attention caches", caches.host});
+    stays("prompt", stage.layers.size() * 2 * model_.text_len * model_.dim * element);
+    if (work_.exact_checkpoints) {
+      const int64_t kept = work_.block_tokens() * (work_.blocks_per_clip - 1) * 2 * model_.dim * element;
+      memory_.host.push_back({"checkpoints", kept * stage.timesteps.size() * stage.layers.size()});
+    }
+    if (!work_.on_gpu) return;
+    memory_.device.push_back({"a step's work", step_bytes()});
+    if (work_.pose && stage.layers.begin == 0) memory_.device.push_back({"poses", pose_bytes()});
+    memory_.loading.push_back({"loading", globals.dropped + loading_bytes()});
+  }
+
+  /// Beside the one tensor or two that are being read, quantised or merged.
+  int64_t loading_bytes() const {
+    return 2 * model_.ffn_dim * model_.dim * work_.element_bytes + measured::kLoading;
+  }
+
+  int64_t pose_bytes() const {
+    return work_.latent_rows * work_.latent_columns * model_.decoder_width * work_.element_bytes *
+           measured::kPoses;
+  }
+
+  int64_t step_bytes() const {
+    const int64_t tokens = std::max(work_.block_tokens(), work_.reference_tokens() + work_.motion_tokens());
+    const int64_t row = model_.dim * work_.element_bytes;
+    const int64_t row_ffn = model_.ffn_dim * (work_.element_bytes + (means_.fp8 ? 1 : work_.element_bytes));
+    int64_t bytes = tokens * (measured::kRowsOfAStep * row + row_ffn) + measured::kStep;
+    // The sound's attention has each token once a speaker.
+    bytes += (work_.speakers - 1) * tokens * measured::kRowsOfASpeaker * row;
+    if (layout_.split == Split::kLayers && layout_.stages.size() > 1) {
+      bytes += tokens * measured::kRowsUnderWay * row;
+    }
+    return bytes;
+  }
+
+  void add_decoder() {
+    stays("decoder", model_.decoder_weights * work_.element_bytes);
+    const int64_t state = model_.decoder_state * work_.element_bytes;
+    if (work_.exact_checkpoints) memory_.host.push_back({"checkpoints of the decoder", state});
+    if (means_.decoder_state_on_host) memory_.host.push_back({"decoder's state", state});
+    if (!work_.on_gpu) {
+      if (!means_.decoder_state_on_host) memory_.device.push_back({"decoder's state", state});
+      return;
+    }
+    const int64_t decoding = decoding_bytes(model_, work_);
+    if (!means_.decoder_state_on_host) {
+      memory_.device.push_back({"decoder's state", state});
+      memory_.device.push_back({"decoding", decoding});
+    } else {
+      // In turn with the steps, which then have given back what they worked in.
+      const int64_t step = layout_.stage_of(memory_.rank) >= 0 ? step_bytes() : 0;
+      memory_.device.push_back({"decoding, in turn", std::max<int64_t>(state + decoding - step, 0)});
+    }
+  }
+
+  /// LibTorch's allocator takes pieces of 2 MiB and more and can't use all of each.
+  void add_outside() {
+    int64_t tensors = 0;
+    for (const MemoryPart& part : memory_.device) tensors += part.bytes;
+    memory_.device.push_back({"slack", measured::kSlack + tensors / measured::kSlackPart});
+    stays("CUDA and NCCL", outside_bytes(layout_.world_size));
+  }
+
+  /// There while weights are loaded, and afterwards.
+  void stays(const std::string& name, int64_t bytes) {
+    memory_.device.push_back({name, bytes});
+    memory_.loading.push_back({name, bytes});
+  }
+
+  const ModelSizes& model_;
+  const WorkSizes& work_;
+  const RankLayout& layout_;
+  const MemoryMeans& means_;
+  RankMemory memory_;
+};
+
+int64_t sum(const std::vector<MemoryPart>& parts) {
+  return std::accumulate(parts.begin(), parts.end(), int64_t{0},
+                         [](int64_t before, const MemoryPart& part) { return before + part.bytes; });
+}
+
+}  // namespace
+
+int64_t WorkSizes::motion_tokens() const {
+  // The newest latent, two at half the grid as one, sixteen at a quarter as four.
+  const int64_t rows = latent_rows / 2, columns = latent_columns / 2;
+  return rows * columns + (rows / 2) * (columns / 2) + 4 * (rows / 4) * (columns / 4);
+}
+
+int64_t RankMemory::device_bytes() const { return std::max(sum(device), sum(loading)); }
+int64_t RankMemory::host_bytes() const { return sum(host); }
+
+LayerBytes layer_bytes(const ModelSizes& model, int64_t layer, int64_t element_bytes, bool fp8) {
+  const int64_t dim = model.dim;
+  LayerSum all(element_bytes, fp8);
+  all.tensor(6 * dim * kFloat);
+  all.attention(dim);
+  all.attention(dim);
+  all.numbers(dim);  // norm3
+  all.numbers(dim);
+  all.product(model.ffn_dim, dim);
+  all.product(dim, model.ffn_dim);
+  const auto& with = model.inject_layers;
+  if (std::find(with.begin(), with.end(), layer) != with.end()) {
+    all.product(2 * dim, dim);
+    all.attention(dim);
+  }
+  return all.sum();
+}
+
+GlobalBytes global_bytes(const ModelSizes& model, int64_t element) {
+  const int64_t dim = model.dim;
+  const auto product = [](int64_t out, int64_t in, int64_t bytes) { return (out * in + out) * bytes; };
+  GlobalBytes bytes;
+  bytes.dropped = product(dim, model.text_dim, element) + product(dim, dim, element) +
+                  product(dim, model.freq_dim, kFloat) + product(dim, dim, kFloat) +
+                  product(6 * dim, dim, kFloat);
+  bytes.kept =
+      2 * product(dim, kPatch, element) + 3 * dim * element + 2 * dim * kFloat + product(kPatch, dim, kFloat);
+  for (const int64_t scale : {1, 2, 4}) {
+    bytes.kept += product(dim, 16 * scale * 2 * scale * 2 * scale, element);
+  }
+  const auto convolution = [&](int64_t out, int64_t in) { return product(out, 3 * in, kFloat); };
+  const int64_t quarter = dim / 4;
+  bytes.kept += model.audio_layers * kFloat + convolution(quarter * model.audio_tokens, model.audio_dim) +
+                convolution(quarter, model.audio_dim) + convolution(dim / 2, quarter) +
+                convolution(dim, dim / 2) + product(dim, dim, kFloat) + dim * kFloat;
+  return bytes;
+}
+
+int64_t decoding_bytes(const ModelSizes& model, const WorkSizes& work) {
+  const int64_t latents = work.batch_decode ? 3 * work.blocks_per_clip : 3;
+  const int64_t pixels = work.latent_rows * work.latent_columns * model.decoder_width * work.element_bytes;
+  return std::max(pixels * (latents * measured::kDecodingPerLatent + measured::kDecodingPieces),
+                  pixels * latents * measured::kDecodingWhole);
+}
+
+int64_t outside_bytes(int world_size) { return measured::kContext + (world_size > 1 ? measured::kLinks : 0); }
+
+std::vector<RankMemory> estimate_memory(const ModelSizes& model, const WorkSizes& work,
+                                        const RankLayout& layout, const MemoryMeans& means) {
+  std::vector<RankMemory> ranks;
+  for (int rank = 0; rank < layout.world_size; ++rank) {
+    ranks.push_back(RankEstimate(model, work, layout, means, rank).run());
+  }
+  return ranks;
+}
+
+}  // namespace latentcast
