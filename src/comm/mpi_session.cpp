@@ -9,6 +9,7 @@
 #include "mpi_call.h"
 #include "mpi_communicator.h"
 #include "peer.h"
+#include "start_limit.h"
 #include "wait.h"
 #include "watchdog.h"
 #include <ATen/core/Tensor.h>
@@ -71,7 +72,7 @@ World find_world() {
   return world;
 }
 
-/// What a GPU's driver or MPI do while they are torn down must not leave a core of all weights.
+/// A rank that crashes, or is torn down by a GPU's driver or by MPI, must not leave a core of all weights.
 void forbid_core() {
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
@@ -90,7 +91,9 @@ struct MpiSession::Parts {
   std::vector<std::function<void()>> at_abort;
 };
 
-MpiSession::MpiSession(int* argc, char*** argv, Speaker speaker) : parts_(std::make_unique<Parts>()) {
+MpiSession::MpiSession(int* argc, char*** argv, Speaker speaker, std::chrono::seconds start_limit)
+    : parts_(std::make_unique<Parts>()) {
+  forbid_core();
   parts_->speaker = std::move(speaker);
   world_.host = host_name();
   if (!started_by_launcher()) {
@@ -98,9 +101,12 @@ MpiSession::MpiSession(int* argc, char*** argv, Speaker speaker) : parts_(std::m
     own_ = make_single_communicator();
     return;
   }
-  ends_mpi_ = start_mpi(argc, argv);
-  started_ = true;
-  world_ = find_world();
+  {
+    const StartLimit limit(start_limit, [this, start_limit] { give_up_start(start_limit); });
+    ends_mpi_ = start_mpi(argc, argv);
+    started_ = true;
+    world_ = find_world();
+  }
   world_.host = host_name();
   own_ = make_mpi_communicator(MPI_COMM_WORLD, kStartDeadline, &parts_->activity);
   for (const std::string& host : gather_strings(world_.host)) {
@@ -125,6 +131,16 @@ MpiSession::~MpiSession() {
     MPI_Finalize();
   }
   parts_->watchdog.reset();
+}
+
+/// MPI waits for a rank that is gone, which not every launcher notices.
+void MpiSession::give_up_start(std::chrono::seconds limit) const noexcept {
+  if (parts_->speaker) {
+    parts_->speaker("a process on " + host_name() + " waited " + std::to_string(limit.count()) +
+                    " s for the other ranks to start: one of them may have ended before MPI was up (its "
+                    "message, or the launcher's, says why); start the run again");
+  }
+  _exit(static_cast<int>(ExitCode::kInternal));
 }
 
 RankActivity& MpiSession::activity() const { return parts_->activity; }
@@ -193,7 +209,6 @@ void MpiSession::run_abort_actions() const noexcept {
 }
 
 void MpiSession::abort(int code) const noexcept {
-  forbid_core();
   if (started_) {
     run_abort_actions();
     try {

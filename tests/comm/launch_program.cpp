@@ -1,11 +1,13 @@
 // What launch_test.cpp starts, alone and under mpirun: says where it stands, then ends in the way that is
 // asked for.
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <string>
 #include <vector>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "latentcast/comm/communicator.h"
@@ -40,6 +42,12 @@ int run(MpiSession& session, const std::string& way) {
     }
     return 0;
   }
+  if (way == "core") {
+    rlimit limit{};
+    getrlimit(RLIMIT_CORE, &limit);
+    std::cout << "core " << limit.rlim_cur << std::endl;
+    return 0;
+  }
   if (last && way == "abort") {
     session.abort(64);
   }
@@ -50,12 +58,27 @@ int run(MpiSession& session, const std::string& way) {
   return 0;
 }
 
+/// A rank that never comes to start MPI.
+bool is_late(const std::string& way) {
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  return way == "late" && rank != nullptr && std::string(rank) == "1";
+}
+
+int main_of_rank(int argc, char** argv, const std::string& way) {
+  if (is_late(way)) {
+    sleep(600);
+  }
+  const std::chrono::seconds start_limit(way == "late" ? 3 : 300);
+  MpiSession session(
+      &argc, &argv, [](const std::string& message) { std::cerr << message << std::endl; }, start_limit);
+  return run(session, way);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    MpiSession session(&argc, &argv);
-    return run(session, argv[1]);
+    return main_of_rank(argc, argv, argv[1]);
   } catch (const latentcast::Error& error) {
     std::cerr << error.what() << std::endl;
     return static_cast<int>(error.code());

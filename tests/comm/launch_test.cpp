@@ -32,5 +32,22 @@ TEST(Launch, AnErrorOfOneRankEndsAllRanks) {
   EXPECT_THAT(result.err, HasSubstr("thrown"));
 }
 
+TEST(Launch, ARankThatNeverStartsEndsAllRanks) {
+  const ProgramResult result = ranks(2, "late");
+  EXPECT_EQ(result.exit_code, 70);
+  EXPECT_THAT(result.err, HasSubstr("waited 3 s for the other ranks to start"));
+}
+
+TEST(Launch, LeavesNoCore) {
+  const std::string unlimited = "ulimit -c $(ulimit -H -c); exec \"$@\"";
+  for (const std::vector<std::string>& launcher :
+       {std::vector<std::string>{}, std::vector<std::string>{LATENTCAST_MPIRUN, "-n", "1"}}) {
+    std::vector<std::string> command = {"bash", "-c", unlimited, "bash"};
+    command.insert(command.end(), launcher.begin(), launcher.end());
+    command.insert(command.end(), {LATENTCAST_LAUNCH_PROGRAM, "core"});
+    EXPECT_EQ(run_program(command).out, "core 0\n");
+  }
+}
+
 }  // namespace
 }  // namespace latentcast::test

@@ -102,8 +102,11 @@ class MpiSession {
   /// Tells the user why all ranks are ended; from any thread, once at most.
   using Speaker = std::function<void(const std::string& message)>;
 
-  /// Throws InputError if srun started several tasks without the PMIx that MPI needs.
-  MpiSession(int* argc, char*** argv, Speaker speaker = {});
+  /// Throws InputError if srun started several tasks without the PMIx that MPI needs. If the other ranks have
+  /// not started MPI within `start_limit`, tells the user and ends the process with 70. From now on the
+  /// process leaves no core.
+  MpiSession(int* argc, char*** argv, Speaker speaker = {},
+             std::chrono::seconds start_limit = std::chrono::seconds(300));
   /// A watched session waits for the other ranks' sessions.
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;
@@ -140,6 +143,7 @@ class MpiSession {
 
  private:
   struct Parts;
+  [[noreturn]] void give_up_start(std::chrono::seconds limit) const noexcept;
   [[noreturn]] void end_all(int code, const std::string& message) const noexcept;
   void run_abort_actions() const noexcept;
 
