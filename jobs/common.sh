@@ -5,6 +5,7 @@
 #   LATENTCAST_LAUNCHER   srun or mpirun, for jobs; else srun where Slurm has PMIx
 
 LATENTCAST=${LATENTCAST:-$LATENTCAST_HOME/build/release/latentcast}
+ulimit -S -c 0  # nor do launchers leave a core when ranks or nodes are killed
 
 say() { echo "$(date +%FT%T)${job:+ job $job}: $*" >&2; }
 refuse() {

@@ -42,7 +42,7 @@ all_gone() {
   done
 }
 
-# launch NAME COMMAND...: the mark in the environment is inherited by slurmstepd, and not by jobs.
+# launch NAME COMMAND...: the marks in the environment tell whose a process is.
 launch() {
   local name=$1
   shift
@@ -68,12 +68,13 @@ signal_processes() {  # SIGNAL PID START_TIME ...
 }
 # The slurmstepd of this cluster, or of one of its nodes; their parent is init.
 stepds() {
-  local proc marks
+  local proc files node=${1:-lab*}
   for proc in /proc/[0-9]*; do
     [[ $(cat "$proc/comm" 2>/dev/null) == slurmstepd ]] || continue
-    marks=$(tr '\0' '\n' 2>/dev/null <"$proc/environ" | grep -x -e "SLURM_LAB=.*" -e "SLURM_LAB_NODE=.*")
-    [[ $marks == *"SLURM_LAB=$dir"$'\n'* || $marks == *"SLURM_LAB=$dir" ]] || continue
-    [[ -z ${1:-} || $marks == *"SLURM_LAB_NODE=$1"* ]] && echo "${proc#/proc/}"
+    # Its title lies over its environment; but it has its node's log open.
+    files=$(readlink "$proc"/fd/* 2>/dev/null)
+    # shellcheck disable=SC2053
+    [[ $'\n'$files$'\n' == *$'\n'"$dir/log/"$node.log$'\n'* ]] && echo "${proc#/proc/}"
   done
 }
 tree() {  # PID...: these and all below them
@@ -187,8 +188,8 @@ try_own_names() {
 }
 
 boot() {
-  # PMIx's folder of a job that died with the node would be in its second run's way.
-  rm -rf "${dir:?}/tmp/$1"
+  # What PMIx, Open MPI and steps that died with the node left behind would be in their second run's way.
+  rm -rf "${dir:?}/tmp/$1" "$dir/spool/$1"/*[0-9].0 "/dev/shm/vader_segment.$1".* "/tmp/ompi.$1".*
   mkdir -p "$dir/spool/$1" "$dir/tmp/$1"
   chmod 1777 "$dir/tmp/$1"
   if [[ -e $dir/hosts ]]; then

@@ -29,6 +29,17 @@ TEST_F(SlurmRules, BadInputAFullDiskAndAStopBeforeACheckpointAreFinal) {
   }
 }
 
+// The first start leaves a checkpoint, from which two more don't get on.
+TEST_F(SlurmRules, ASecondStartInVainIsTheLast) {
+  for (const Job& job : start_both({"--die_at", "2"})) {
+    const JobState state = wait_for_end(job.id);
+    EXPECT_EQ(state.state, "FAILED");
+    EXPECT_EQ(state.exit_code, 137) << job.printed();
+    EXPECT_EQ(state.restarts, 2) << job.printed();
+    EXPECT_THAT(job.printed(), HasSubstr("the first start in vain; to be started again"));
+  }
+}
+
 TEST_F(SlurmRules, TheRunFolderIsTheConfigsOrOutput) {
   const fs::path other = lab().work() / "named.yaml", run = lab().work() / "from config";
   write_bytes(other, "prompt: none\nrun_dir: \"from config\"  # a name with a space\n");

@@ -13,7 +13,7 @@ namespace latentcast::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::minutes kPatience(5);  // machines may be busy
+constexpr std::chrono::minutes kPatience(15);  // machines may be busy
 constexpr std::chrono::milliseconds kBetweenLooks(100);
 
 std::vector<std::string> words_of(const std::string& text) {
