@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
 # Kills a long render again and again at random times, continues it each time, and checks that it comes to the bytes
 # of one that nothing disturbed: tools/kill_loop.sh [CLIPS] [KILLS] [CASE] [RANKS] [DIR]
-# CASE is landscape (tests/data/cases) or tiny, its speech repeated. Each kill takes a random rank, every fourth all of
-# them and mpirun. Prints how often it was run, where the kills hit and the resident memory by clip; the last line says
-# whether all is well. DIR (else a temporary folder) keeps everything; the undisturbed run in it is used again.
+# CASE is landscape (tests/data/cases) or tiny, its speech repeated; FRAMES=12 in the environment makes clips of 12
+# frames in place of 48 (encoding takes time by the square of the speech), LONGEST=S bounds the time from a start to
+# its kill. Each kill takes a random rank, every fourth all of them and mpirun. Prints how often it was run, where the
+# kills hit and the resident memory by clip; the last line says whether all is well. DIR (else a temporary folder)
+# keeps everything; the undisturbed run in it is used again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 clips=${1:-1000} kills=${2:-200} case=${3:-landscape} ranks=${4:-2} dir=${5:-$(mktemp -d)}
+frames=${FRAMES:-48}
 program=$(readlink -f "${LATENTCAST_PROGRAM:-build/release/latentcast}")
 export OMP_WAIT_POLICY=passive OMPI_MCA_mpi_yield_when_idle=1
 mkdir -p "$dir"
-echo "$clips clips of $case on $ranks ranks, $kills kills, in $dir"
+echo "$clips clips of $case, $frames frames each, on $ranks ranks, $kills kills, in $dir"
 
-python3 tools/kill_loop/repeat_speech.py "$case" "$clips" "$dir/speech.wav"
-job=(--threads 1 --device cpu --audio "$dir/speech.wav" --num_clip "$clips" --checkpoint_clips 1)
+python3 tools/kill_loop/repeat_speech.py "$case" "$clips" "$frames" "$dir/speech.wav"
+job=(--threads 1 --device cpu --audio "$dir/speech.wav" --num_clip "$clips" --infer_frames "$frames"
+  --checkpoint_clips 1)
 if [[ $case == tiny ]]; then
   job=(--config tests/data/tiny/job.yaml "${job[@]}")
 else
