@@ -1,5 +1,6 @@
 #include "latentcast/pipeline/render.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -66,7 +67,10 @@ class RankRender {
     coordinate(*control_, [&] {
       if (setup_.is_root()) {
         write_text_file(paths_.layout(), layout_json(setup_.layout) + "\n");
-        check_room(paths_, 3 * checkpoint_bytes(), "two checkpoints and one that is being written");
+        checkpoint_bytes_ = checkpoint_bytes();
+        if (begin_.state != RunState::kRendered) {
+          check_room(paths_, room_for_run(), "two checkpoints, one that is being written and some segments");
+        }
       }
       if (!setup_.job.trace.empty()) {
         trace_ = Trace(trace_file(), setup_.job.trace_blocks);
@@ -220,6 +224,19 @@ class RankRender {
     return work_->run(*cuts_, *saver_);
   }
 
+  /// For two checkpoints, one that is being written, and segments until the disk is looked at again.
+  int64_t room_for_run() const { return 3 * checkpoint_bytes_ + checkpoint_bytes_ / 4; }
+
+  /// The disk is low while a last checkpoint still fits. One that is being written has its room.
+  std::optional<StopRequest> stop_request() {
+    if (setup_.is_root()) {
+      const int64_t last = checkpoint_bytes_ + checkpoint_bytes_ / 4;
+      requests_->set_bytes_needed(
+          saver_->busy() ? 0 : std::max(last, room_for_run() - bytes_of_checkpoints(paths_)));
+    }
+    return requests_->poll();
+  }
+
   void load() {
     LoadProgress loading(progress_, bytes_to_load(setup_));
     const CheckpointSource::Observer observer = setup_.checkpoint.on_read;
@@ -240,24 +257,25 @@ class RankRender {
   }
 
   void make_cuts(std::unique_ptr<Communicator> links) {
-    requests_.emplace(StopRequests::Settings{paths_.stop_file(), setup_.job.max_hours, start_render_at_,
-                                             paths_.root, setup_.is_root() ? checkpoint_bytes() : 0});
+    requests_.emplace(
+        StopRequests::Settings{paths_.stop_file(), setup_.job.max_hours, start_render_at_, paths_.root});
     const auto decide = [this, policy = SavePolicy(setup_.job, begin_.first_clip())](int64_t clip,
                                                                                      bool wished) mutable {
-      stop_ = requests_->poll();
+      stop_ = stop_request();
       return policy.after(clip, stop_ || wished, saver_->busy());
     };
-    const auto wish = [this] { return requests_->poll().has_value(); };
+    const auto wish = [this] { return stop_request().has_value(); };
     cuts_.emplace(std::move(links), decide, wish);
   }
 
   /// A stop before the first block: there is nothing new to keep.
   void leave_if_stopped() {
     coordinate(*control_, [&] {
-      if (const auto request = requests_->poll()) {
-        throw Error(ExitCode::kInternal, "stopped by " + request->text +
-                                             " before the first clip was begun; run again to " +
-                                             (begin_.checkpoint ? "continue" : "start"));
+      if (const auto request = stop_request()) {
+        const bool disk_is_low = request->reason == StopReason::kLowDisk;
+        throw Error(disk_is_low ? ExitCode::kOutput : ExitCode::kInternal,
+                    "stopped by " + request->text + " before the first clip was begun; run again to " +
+                        (begin_.checkpoint ? "continue" : "start"));
       }
     });
   }
@@ -337,6 +355,7 @@ class RankRender {
   std::optional<VideoAssembler> video_;
   std::optional<ClipLog> log_;
   std::optional<RankSaver> saver_;
+  int64_t checkpoint_bytes_ = 0;  ///< on rank 0, which looks after the disk
   std::optional<Cuts> cuts_;
   std::optional<RankWork> work_;
   std::optional<StopRequests> requests_;

@@ -147,11 +147,25 @@ RunState run_state(const RunPaths& paths) {
   return any_checkpoint(paths) ? RunState::kResumable : RunState::kFresh;
 }
 
+int64_t bytes_of_checkpoints(const RunPaths& paths) {
+  int64_t bytes = 0;
+  std::error_code error;
+  fs::recursive_directory_iterator entry(paths.checkpoints(), error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    std::error_code gone;
+    const bool is_file = entry->is_regular_file(gone);
+    bytes += is_file ? static_cast<int64_t>(entry->file_size(gone)) : 0;
+  }
+  return bytes;
+}
+
 void check_room(const RunPaths& paths, int64_t bytes, const std::string& what) {
-  const int64_t free = free_bytes(paths.root);
-  if (free < bytes) {
+  const int64_t free = free_bytes(paths.root), taken = bytes_of_checkpoints(paths);
+  if (free + taken < bytes) {
     throw OutputError(paths.root.string() + ": " + what + " take " + size_text(bytes) + ", the disk has " +
-                      size_text(free) + "; free some space or choose another --run_dir");
+                      size_text(free) +
+                      (taken > 0 ? " besides " + size_text(taken) + " of earlier ones" : "") +
+                      "; free some space or choose another --run_dir");
   }
 }
 

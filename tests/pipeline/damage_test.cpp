@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include "files.h"
 #include "resumed_run.h"
@@ -174,6 +175,68 @@ TEST(FullDisk, WhileACheckpointIsWritten) {
     run.finish({.ranks = ranks, .clips = kFewClips}, "continues after clip 0");
     run.expect_untouched(before);
   }
+}
+
+/// Leaves so much room on it.
+void fill(const SmallDisk& disk, uintmax_t room) {
+  std::ofstream filler(disk.path() / "filler", std::ios::app);
+  while (fs::space(disk.path()).available > room) {
+    filler << std::string(4096, 'x') << std::flush;
+  }
+}
+
+uintmax_t bytes_of(const fs::path& checkpoint) {
+  uintmax_t bytes = 0;
+  for (const fs::path& file : files_in(checkpoint)) bytes += fs::file_size(file);
+  return bytes;
+}
+
+TEST(LowDisk, StopsWhileALastCheckpointFits) {
+  const TemporaryFolder folder;
+  SmallDisk disk(folder.path() / "disk", "size=64m");
+  if (!disk.mounted()) GTEST_SKIP() << disk.reason();
+  ResumedRun run(disk.path() / "run");
+  ASSERT_EQ(run.signalled({.pause_at = "computing:5", .clips = kFewClips}, SIGTERM).exit_code, kStopped);
+  const auto program = run.pause({.pause_at = "computing:5", .clips = kFewClips});
+  ASSERT_TRUE(program);
+  fill(disk, bytes_of(run.checkpoint(1)) * 6 / 5);
+  run.go_on();
+  const ProgramResult result = program->wait(kLimit);
+  EXPECT_EQ(result.exit_code, 74) << result.err;
+  EXPECT_THAT(result.err, AllOf(HasSubstr("are needed to go on"), HasSubstr("continues it")));
+  EXPECT_THAT(run.checkpoints(), ElementsAre(2, 1));
+  const auto before = run.finished_segments();
+  const ProgramResult refused = run.run({.clips = kFewClips});
+  EXPECT_EQ(refused.exit_code, 74) << refused.err;
+  fs::remove(disk.path() / "filler");
+  run.finish({.clips = kFewClips}, "continues after clip 1");
+  run.expect_untouched(before);
+}
+
+// There is room for two and the one that is being written, and that is enough.
+TEST(LowDisk, IsNoneWhileACheckpointIsWritten) {
+  constexpr int kMoreClips = 6;
+  const TemporaryFolder folder;
+  SmallDisk disk(folder.path() / "disk", "size=64m");
+  if (!disk.mounted()) GTEST_SKIP() << disk.reason();
+  ResumedRun run(disk.path() / "run");
+  for (int stop = 0; stop < 2; ++stop) {
+    ASSERT_EQ(run.signalled({.pause_at = "computing:5", .clips = kMoreClips}, SIGTERM).exit_code, kStopped);
+  }
+  fill(disk, bytes_of(run.checkpoint(2)) * 3 / 2);
+  // Most of the third one is on the disk and stays so, while two clips more come to their ends.
+  const auto program = run.pause({.pause_at = "checkpoint-file-closed:5", .clips = kMoreClips});
+  ASSERT_TRUE(program);
+  const auto end = std::chrono::steady_clock::now() + kLimit;
+  while (run.finished_segments().size() < 5 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_GE(run.finished_segments().size(), 5U) << "it has stopped";
+  EXPECT_LT(fs::space(disk.path()).available, bytes_of(run.checkpoint(2)));
+  run.go_on();
+  const ProgramResult result = program->wait(kLimit);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_TRUE(read_bytes(run.video()) == undisturbed(kMoreClips));
 }
 
 }  // namespace

@@ -160,6 +160,18 @@ TEST_F(Run, ChecksTheRoom) {
               AllOf(StartsWith("74: "), HasSubstr("three checkpoints take 1073741824.00 GiB")));
 }
 
+// New checkpoints take the place of those that are there.
+TEST_F(Run, CountsEarlierCheckpointsAsRoom) {
+  SmallDisk disk(folder.path() / "disk", "size=1m");
+  if (!disk.mounted()) GTEST_SKIP() << disk.reason();
+  job.run_dir = disk.path() / "run";
+  fs::create_directories(paths().checkpoint(3));
+  write_bytes(paths().checkpoint(3) / "decoder.h5", std::string(700 << 10, 'x'));
+  EXPECT_EQ(failure([&] { check_room(paths(), 900 << 10, "checkpoints"); }), "nothing");
+  EXPECT_THAT(failure([&] { check_room(paths(), 1100 << 10, "checkpoints"); }),
+              AllOf(StartsWith("74: "), HasSubstr("besides 0.68 MiB of earlier ones")));
+}
+
 TEST_F(Run, OnAReadOnlyDisk) {
   SmallDisk disk(folder.path() / "disk", "size=1m");
   if (!disk.mounted()) GTEST_SKIP() << disk.reason();

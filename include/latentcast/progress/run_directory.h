@@ -50,7 +50,11 @@ class RunDirectory {
 /// How far the run in this folder is, by what its manifests say; reads no segment and no checkpoint.
 RunState run_state(const RunPaths& paths);
 
-/// Throws OutputError with the figures unless the folder's disk has room for `bytes` more.
+/// What the checkpoints in the folder take, while none is being written.
+int64_t bytes_of_checkpoints(const RunPaths& paths);
+
+/// Throws OutputError with the figures unless the folder's disk has room for `bytes` of checkpoints, the
+/// place of those that are there included: new ones take it.
 void check_room(const RunPaths& paths, int64_t bytes, const std::string& what);
 
 }  // namespace latentcast
