@@ -54,9 +54,10 @@ class CheckpointQueue::Impl {
       writer_.emplace(paths_, position, part);
     }});
   }
-  void add(const std::string& name, const at::Tensor& tensor) {
-    push(
-        {[this, name, tensor] { writer_.value().add(name, tensor); }, static_cast<int64_t>(tensor.nbytes())});
+  void add_parts(const std::string& name, std::vector<at::Tensor> parts) {
+    int64_t bytes = 0;
+    for (const at::Tensor& part : parts) bytes += static_cast<int64_t>(part.nbytes());
+    push({[this, name, parts = std::move(parts)] { writer_.value().add_parts(name, parts); }, bytes});
   }
   void add_number(const std::string& name, int64_t value) {
     push({[this, name, value] { writer_.value().add_number(name, value); }});
@@ -144,7 +145,9 @@ CheckpointQueue::CheckpointQueue(RunPaths paths, int64_t most_bytes)
 CheckpointQueue::~CheckpointQueue() = default;
 
 void CheckpointQueue::open(int64_t position, const CheckpointPart& part) { impl_->open(position, part); }
-void CheckpointQueue::add(const std::string& name, const at::Tensor& tensor) { impl_->add(name, tensor); }
+void CheckpointQueue::add_parts(const std::string& name, std::vector<at::Tensor> parts) {
+  impl_->add_parts(name, std::move(parts));
+}
 void CheckpointQueue::add_number(const std::string& name, int64_t value) { impl_->add_number(name, value); }
 void CheckpointQueue::close() { impl_->close(); }
 bool CheckpointQueue::idle() const { return impl_->idle(); }

@@ -109,8 +109,8 @@ CheckpointFileWriter::CheckpointFileWriter(const RunPaths& paths, int64_t positi
     : impl_(std::make_unique<Impl>(paths, position, part)) {}
 CheckpointFileWriter::~CheckpointFileWriter() = default;
 
-void CheckpointFileWriter::add(const std::string& name, const at::Tensor& tensor) {
-  impl_->file().add(name, tensor);
+void CheckpointFileWriter::add_parts(const std::string& name, const std::vector<at::Tensor>& parts) {
+  impl_->file().add_parts(name, parts);
   pause_point("checkpoint-writing");
 }
 

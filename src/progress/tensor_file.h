@@ -24,7 +24,9 @@ class TensorFileWriter {
   TensorFileWriter& operator=(const TensorFileWriter&) = delete;
 
   /// On the CPU, contiguous. Throws OutputError, or InternalError for another tensor.
-  void add(const std::string& name, const at::Tensor& tensor);
+  void add(const std::string& name, const at::Tensor& tensor) { add_parts(name, {tensor}); }
+  /// One tensor, given as parts that lie one behind the other along its first dimension.
+  void add_parts(const std::string& name, const std::vector<at::Tensor>& parts);
   void add_number(const std::string& name, int64_t value);
   void add_text(const std::string& name, const std::string& value);
   /// Makes the file durable under the name it has.
@@ -33,9 +35,9 @@ class TensorFileWriter {
 
  private:
   /// An empty data set; its bytes' place in the file.
-  Hdf5Handle create(const std::string& name, const at::Tensor& tensor, off_t& offset);
+  Hdf5Handle create(const std::string& name, const std::vector<at::Tensor>& parts, off_t& offset);
   /// Returns the checksum.
-  std::string write_bytes(const at::Tensor& tensor, off_t offset);
+  std::string write_bytes(const std::vector<at::Tensor>& parts, off_t offset);
   void reserve(off_t offset, off_t size);
   void close_hdf5();
 

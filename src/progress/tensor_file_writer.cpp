@@ -61,9 +61,12 @@ void TensorFileWriter::reserve(off_t offset, off_t size) {
   }
 }
 
-Hdf5Handle TensorFileWriter::create(const std::string& name, const at::Tensor& tensor, off_t& offset) {
-  const StoredType type = stored_type(tensor.scalar_type());
-  const std::vector<hsize_t> shape(tensor.sizes().begin(), tensor.sizes().end());
+Hdf5Handle TensorFileWriter::create(const std::string& name, const std::vector<at::Tensor>& parts,
+                                    off_t& offset) {
+  const at::Tensor& first = parts.front();
+  const StoredType type = stored_type(first.scalar_type());
+  std::vector<hsize_t> shape(first.sizes().begin(), first.sizes().end());
+  for (size_t i = 1; i < parts.size(); ++i) shape.front() += static_cast<hsize_t>(parts[i].size(0));
   const Hdf5Handle space(shape.empty()
                              ? H5Screate(H5S_SCALAR)
                              : H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr),
@@ -77,43 +80,51 @@ Hdf5Handle TensorFileWriter::create(const std::string& name, const at::Tensor& t
   Hdf5Handle set(H5Dcreate2(file_, name.c_str(), type.hdf5, space, links, how, H5P_DEFAULT), &H5Dclose);
   if (!set.valid()) throw_hdf5_output_error(path_);
   write_text_attribute(set, "dtype", type.name, path_);
-  const haddr_t place = tensor.nbytes() == 0 ? 0 : H5Dget_offset(set);
+  const haddr_t place = first.nbytes() == 0 ? 0 : H5Dget_offset(set);
   if (place == HADDR_UNDEF) throw_hdf5_output_error(path_);
   offset = static_cast<off_t>(place);
   return set;
 }
 
-std::string TensorFileWriter::write_bytes(const at::Tensor& tensor, off_t offset) {
-  const auto* bytes = static_cast<const char*>(tensor.const_data_ptr());
-  const auto size = static_cast<int64_t>(tensor.nbytes());
-  reserve(offset, size);
+std::string TensorFileWriter::write_bytes(const std::vector<at::Tensor>& parts, off_t offset) {
+  int64_t all = 0;
+  for (const at::Tensor& part : parts) all += static_cast<int64_t>(part.nbytes());
+  reserve(offset, all);
   Xxh3 hash;
-  for (int64_t at = 0, begun = 0; at < size; at += kPiece) {
-    const auto piece = static_cast<size_t>(std::min(kPiece, size - at));
-    hash.update(bytes + at, piece);
-    descriptor_.write_all_at(bytes + at, piece, offset + at, path_);
-    if (at + kPiece - begun >= kBatch) {
-      // A hint: nothing depends on it.
-      ::sync_file_range(descriptor_.number(), offset + begun, kBatch, SYNC_FILE_RANGE_WRITE);
-      begun = at + kPiece;
+  int64_t begun = 0, done = 0;
+  for (const at::Tensor& part : parts) {
+    const auto* bytes = static_cast<const char*>(part.const_data_ptr());
+    const auto size = static_cast<int64_t>(part.nbytes());
+    for (int64_t at = 0; at < size; at += kPiece) {
+      const auto piece = static_cast<size_t>(std::min(kPiece, size - at));
+      hash.update(bytes + at, piece);
+      descriptor_.write_all_at(bytes + at, piece, offset + done, path_);
+      done += static_cast<int64_t>(piece);
+      if (done - begun >= kBatch) {
+        // A hint: nothing depends on it.
+        ::sync_file_range(descriptor_.number(), offset + begun, done - begun, SYNC_FILE_RANGE_WRITE);
+        begun = done;
+      }
     }
   }
   return hash.digest();
 }
 
-void TensorFileWriter::add(const std::string& name, const at::Tensor& tensor) {
-  if (!tensor.defined() || !tensor.is_cpu() || !tensor.is_contiguous()) {
-    throw InternalError(name + ": only contiguous tensors of the host are stored");
+void TensorFileWriter::add_parts(const std::string& name, const std::vector<at::Tensor>& parts) {
+  for (const at::Tensor& part : parts) {
+    if (!part.defined() || !part.is_cpu() || !part.is_contiguous()) {
+      throw InternalError(name + ": only contiguous tensors of the host are stored");
+    }
   }
   off_t offset = 0;
   Hdf5Handle set;
   {
     const Hdf5Lock lock;
-    set = create(name, tensor, offset);
+    set = create(name, parts, offset);
   }
   std::string hash;
   try {
-    hash = write_bytes(tensor, offset);
+    hash = write_bytes(parts, offset);
   } catch (...) {
     const Hdf5Lock lock;
     set.reset();

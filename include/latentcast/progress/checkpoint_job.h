@@ -30,7 +30,9 @@ class CheckpointQueue {
 
   /// A new file of the checkpoint at `position`; the one before is closed. See CheckpointFileWriter.
   void open(int64_t position, const CheckpointPart& part);
-  void add(const std::string& name, const at::Tensor& tensor);
+  void add(const std::string& name, const at::Tensor& tensor) { add_parts(name, {tensor}); }
+  /// One tensor, given as parts that lie one behind the other along its first dimension.
+  void add_parts(const std::string& name, std::vector<at::Tensor> parts);
   void add_number(const std::string& name, int64_t value);
   /// Closes the last file; does not wait.
   void close();

@@ -37,7 +37,9 @@ class CheckpointFileWriter {
   /// `name`: a path such as "layer-12/key". The tensor lies on the CPU, contiguous: float32, float16, bf16,
   /// float64, int8 to int64, uint8, bool, and the two 8-bit floats; any shape. Throws OutputError with the
   /// system's reason.
-  void add(const std::string& name, const at::Tensor& tensor);
+  void add(const std::string& name, const at::Tensor& tensor) { add_parts(name, {tensor}); }
+  /// One tensor, given as parts that lie one behind the other along its first dimension.
+  void add_parts(const std::string& name, const std::vector<at::Tensor>& parts);
   void add_number(const std::string& name, int64_t value);
   /// Makes the file durable.
   CheckpointFile close();
