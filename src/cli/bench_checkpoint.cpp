@@ -108,9 +108,8 @@ class CheckpointBench {
                    at::randn({64, model_.dit.text_dim}, plain()), ConditionDistance{30, 0});
     const at::Tensor motion = random_latents(19);
     stage_->run_condition(stage_->begin_condition(motion.narrow(1, 0, 1), motion), 1, off_);
-    for (CachedLayer& cached : stage_->caches_after_clip()) {
-      cached.key.normal_();
-      cached.value.normal_();
+    for (const CachedRows& cached : stage_->caches_after_clip()) {
+      for (const at::Tensor& part : cached.parts) part.normal_();
     }
     stage_->restored();
     item_.clip = 1;
@@ -138,8 +137,8 @@ class CheckpointBench {
 
   int64_t cache_bytes() const {
     int64_t bytes = 0;
-    for (const CachedLayer& cached : stage_->caches_after_clip()) {
-      bytes += static_cast<int64_t>(cached.key.nbytes() + cached.value.nbytes());
+    for (const CachedRows& cached : stage_->caches_after_clip()) {
+      for (const at::Tensor& part : cached.parts) bytes += static_cast<int64_t>(part.nbytes());
     }
     return bytes;
   }
@@ -261,9 +260,8 @@ class CheckpointBench {
       return json;
     }
     const at::Tensor before = fingerprints();
-    for (CachedLayer& cached : stage_->caches_after_clip()) {
-      cached.key.zero_();
-      cached.value.zero_();
+    for (const CachedRows& cached : stage_->caches_after_clip()) {
+      for (const at::Tensor& part : cached.parts) part.zero_();
     }
     start = Clock::now();
     restore_caches(reader, *stage_);
@@ -278,9 +276,8 @@ class CheckpointBench {
   at::Tensor fingerprints() const {
     const at::ScalarType bits = setup_.device.dtype == at::kFloat ? at::kInt : at::kShort;
     std::vector<at::Tensor> sums;
-    for (const CachedLayer& cached : stage_->caches_after_clip()) {
-      sums.push_back(cached.key.view(bits).sum(at::kLong));
-      sums.push_back(cached.value.view(bits).sum(at::kLong));
+    for (const CachedRows& cached : stage_->caches_after_clip()) {
+      for (const at::Tensor& part : cached.parts) sums.push_back(part.view(bits).sum(at::kLong));
     }
     for (const at::Tensor& cache : decoder_->state().caches) {
       sums.push_back(cache.view(bits).sum(at::kLong));

@@ -11,6 +11,7 @@
 #include "latentcast/error.h"
 #include "latentcast/model/fp8_source.h"
 #include "latentcast/model/vae/latent_scale.h"
+#include "latentcast/pipeline/cache_setup.h"
 #include "latentcast/pipeline/stage.h"
 #include "latentcast/telemetry/memory.h"
 
@@ -91,8 +92,10 @@ Json bench_dit(const BenchJob& job, const ModelShape& model, const ComputeDevice
   const EulerSchedule schedule = make_euler_schedule(4, 3.0);
   const at::TensorOptions plain = at::TensorOptions().device(device.device);
   const StagePlan plan{0, {1, 2}, {0, model.dit.layers}};
+  const std::shared_ptr<HostPieces> pieces =
+      make_host_pieces(cache_shape(model.dit, plan, shape), job.caches, device, {});
   DenoiseStage stage(model.dit, std::move(globals), std::move(layers), plan, shape, schedule,
-                     at::randn({64, model.dit.text_dim}, plain), {30, 0});
+                     at::randn({64, model.dit.text_dim}, plain), {30, 0}, stage_memory(job.caches, pieces));
   Trace off;
   const at::Tensor motion = at::randn({kLatentChannels, 19, shape.latent_rows, shape.latent_columns}, plain);
   stage.run_condition(stage.begin_condition(motion.narrow(1, 0, 1), motion), 0, off);
@@ -125,6 +128,7 @@ Json bench_dit(const BenchJob& job, const ModelShape& model, const ComputeDevice
                  {"first_step_s", first.count()},
                  {"step", summary(measure(device, job.repeats, step))},
                  {"weights_bytes", weights}};
+  report["peak_device_bytes"] = peak_device_bytes(device);
   return report;
 }
 

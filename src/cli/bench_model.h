@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "latentcast/device/device.h"
+#include "latentcast/model/dit/cache_means.h"
 #include "latentcast/model/dit/weights.h"
 
 namespace latentcast {
@@ -19,6 +20,8 @@ struct BenchJob {
   int width = 704, height = 384;  ///< exact, unlike a render's area; set by parse_bench_size()
   int repeats = 10, threads = 2;
   bool fp8 = false;
+  CacheMeans caches;
+  bool offload_decoder_state = false;
 };
 
 /// Shapes of a model's networks.

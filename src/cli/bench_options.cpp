@@ -11,6 +11,17 @@ void add_bench_options(CLI::App& app, BenchJob& job) {
   app.add_option("--dtype", job.dtype, "auto, float32 or bf16")
       ->check(CLI::IsMember({"auto", "float32", "bf16"}));
   app.add_flag("--fp8", job.fp8, "the transformer's weights in 8 bits");
+  app.add_flag("--offload_kv_cache", job.caches.on_host, "attention caches in host memory");
+  app.add_option("--kv_layers_on_device", job.caches.device_layers, "but for so many layers")
+      ->check(CLI::Range(0, 1000));
+  app.add_flag("--offload_condition_cache", job.caches.condition_on_host, "the condition's too");
+  app.add_option_function<std::string>(
+         "--kv_dtype", [&job](const std::string& type) { job.caches.fp8 = type == "fp8"; },
+         "attention caches' type, auto or fp8")
+      ->check(CLI::IsMember({"auto", "fp8"}));
+  app.add_flag(
+      "--offload_decoder_state", job.offload_decoder_state,
+      "the decoder's state in host memory between blocks; for pipelines that decode after the denoising");
   app.add_option("--repeats", job.repeats, "measured calls")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
@@ -35,6 +46,11 @@ void describe(nlohmann::ordered_json& report, const BenchJob& job, const Compute
   report["size"] = job.size;
   report["device"] = device.name;
   report["fp8"] = job.fp8;
+  report["caches"] = {{"on_host", job.caches.on_host},
+                      {"layers_on_device", job.caches.device_layers},
+                      {"condition_on_host", job.caches.condition_on_host},
+                      {"fp8", job.caches.fp8},
+                      {"decoder_state_on_host", job.offload_decoder_state}};
   report["dtype"] = device.dtype == at::kBFloat16 ? "bf16" : "float32";
 }
 

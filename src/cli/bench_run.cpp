@@ -5,6 +5,7 @@
 
 #include "latentcast/model/fp8_source.h"
 #include "latentcast/model/vae/latent_scale.h"
+#include "latentcast/pipeline/cache_setup.h"
 
 namespace latentcast {
 namespace {
@@ -79,6 +80,9 @@ void BenchRun::make_conditions(int64_t clips) {
 void BenchRun::make_decoder(const ScheduleShape& schedule) {
   video_ = std::make_unique<NoVideo>();
   DecodeStage stage(vae_, DecodeMode::kOnline, conditions_.motion_latents, off_);
+  if (setup_.job.offload_decoder_state) {
+    stage.keep_state_on_host(setup_.device);
+  }
   const BlockSink sink = [this](int64_t, bool clip_closed) {
     if (!clip_closed) {
       decoded_.push_back(denoised_.host_seconds());
@@ -90,9 +94,13 @@ void BenchRun::make_decoder(const ScheduleShape& schedule) {
 
 void BenchRun::make_stage(const ScheduleShape& schedule) {
   const auto number = static_cast<size_t>(layout_.stage_of(setup_.rank));
-  DenoiseStage stage(setup_.model.dit, std::move(globals_), std::move(layers_), layout_.stages[number],
-                     setup_.shape(), make_euler_schedule(static_cast<int>(schedule.timesteps), 3.0),
-                     conditions_.text, {std::nullopt, *job_.base_seed});
+  const StagePlan& plan = layout_.stages[number];
+  const CacheMeans& caches = setup_.job.caches;
+  const std::shared_ptr<HostPieces> pieces =
+      make_host_pieces(cache_shape(setup_.model.dit, plan, setup_.shape()), caches, setup_.device, {});
+  DenoiseStage stage(setup_.model.dit, std::move(globals_), std::move(layers_), plan, setup_.shape(),
+                     make_euler_schedule(static_cast<int>(schedule.timesteps), 3.0), conditions_.text,
+                     {std::nullopt, *job_.base_seed}, stage_memory(caches, pieces));
   globals_ = {};
   weights_.transformer = weights_.layers + stage.global_weight_bytes();
   IdlePass idle = sharded_ ? IdlePass([this] { sharded_->pass_without_compute(); }) : IdlePass();

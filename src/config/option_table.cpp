@@ -14,7 +14,6 @@ constexpr auto kPublic = Origin::kPublic;
 constexpr auto kOurs = Origin::kOurs;
 constexpr auto kContent = Identity::kContent;
 constexpr auto kRun = Identity::kRun;
-constexpr std::string_view kNotYet = "this version keeps caches and state on the device, in the weights' type";
 
 // clang-format off
 constexpr Option kOptions[] = {
@@ -77,19 +76,19 @@ constexpr Option kOptions[] = {
      Group::kComputing, kPublic, kContent},
     {"kv_dtype", &J::kv_dtype, "auto|fp8",
      "Type of the attention caches. fp8: e4m3 with a scale for each row: half their memory and what moves of them, less exact; auto: the weights'.",
-     Group::kComputing, kOurs, kContent, {}, kNotYet},
+     Group::kComputing, kOurs, kContent},
     {"offload_kv_cache", &J::offload_kv_cache, "",
      "Keep the attention caches in host memory; each layer's are fetched and written back beside the computing. The same bytes.",
-     Group::kComputing, kPublic, kRun, {}, kNotYet},
+     Group::kComputing, kPublic, kRun},
     {"kv_layers_on_device", &J::kv_layers_on_device, "N",
      "With --offload_kv_cache: so many of a rank's layers keep their caches on the device.",
-     Group::kComputing, kOurs, kRun, {}, kNotYet},
+     Group::kComputing, kOurs, kRun},
     {"offload_condition_cache", &J::offload_condition_cache, "",
      "With --offload_kv_cache: the condition's keys and values (2.2 GB at 704*384) in host memory too.",
-     Group::kComputing, kOurs, kRun, {}, kNotYet},
+     Group::kComputing, kOurs, kRun},
     {"offload_decoder_state", &J::offload_decoder_state, "",
-     "Keep what the decoder remembers (1.3 GB at 704*384) in host memory, fetched layer by layer. The same bytes.",
-     Group::kComputing, kOurs, kRun, {}, kNotYet},
+     "Keep what the decoder remembers (1.3 GB at 704*384) in host memory between blocks, and decode in turn with the transformer instead of beside it, so that both use the same memory. The same bytes.",
+     Group::kComputing, kOurs, kRun},
 
     {"num_gpus_dit", &J::num_gpus_dit, "N", "Ranks that the transformer is divided over, one GPU each (docs/ranks.md).",
      Group::kRanks, kPublic, kRun, "all, or all but a decode rank"},

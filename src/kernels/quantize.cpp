@@ -5,6 +5,8 @@
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
+#include "latentcast/kernels/dequantize.h"
+
 namespace latentcast {
 
 std::tuple<at::Tensor, at::Tensor> quantize_in_float(const at::Tensor& x) {
@@ -25,6 +27,10 @@ std::tuple<at::Tensor, at::Tensor> quantize_cpu(const at::Tensor& x, bool gelu) 
 
 at::Tensor in_float(const Rows& rows) { return rows.values.to(at::kFloat).mul_(rows.scale); }
 
+void dequantize_cpu(const at::Tensor& values, const at::Tensor& scale, const at::Tensor& out) {
+  out.copy_(in_float({values, scale}));
+}
+
 Rows run_quantize(const at::Tensor& x, bool gelu) {
   static const auto run =
       operation<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, bool)>("latentcast::quantize");
@@ -37,6 +43,12 @@ Rows run_quantize(const at::Tensor& x, bool gelu) {
 Rows quantize(const at::Tensor& x) { return run_quantize(x, false); }
 
 Rows gelu_quantize(const at::Tensor& x) { return run_quantize(x, true); }
+
+void dequantize(const Rows& rows, const at::Tensor& out) {
+  static const auto run =
+      operation<void(const at::Tensor&, const at::Tensor&, const at::Tensor&)>("latentcast::dequantize");
+  run.call(rows.values, rows.scale, out);
+}
 
 at::Tensor fp8_linear(const Rows& x, const Rows& weight, const at::Tensor& bias) {
   if (x.values.is_cuda()) {
@@ -58,8 +70,12 @@ void fp8_linear_into(const Rows& x, const Rows& weight, const at::Tensor& bias, 
 
 TORCH_LIBRARY_FRAGMENT(latentcast, library) {
   library.def("quantize(Tensor x, bool gelu) -> (Tensor, Tensor)");
+  library.def("dequantize(Tensor values, Tensor scale, Tensor(a!) out) -> ()");
 }
 
-TORCH_LIBRARY_IMPL(latentcast, CPU, library) { library.impl("quantize", &quantize_cpu); }
+TORCH_LIBRARY_IMPL(latentcast, CPU, library) {
+  library.impl("quantize", &quantize_cpu);
+  library.impl("dequantize", &dequantize_cpu);
+}
 
 }  // namespace latentcast

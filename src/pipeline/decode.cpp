@@ -18,11 +18,50 @@ DecodeStage::DecodeStage(std::shared_ptr<const VaeDecoder> decoder, DecodeMode m
 
 /// In pieces as long as a block, so that this takes no more memory than a block does.
 void DecodeStage::warm_up() {
-  decoder_->decode(past_.narrow(1, 0, 1), state_);
+  decode(past_.narrow(1, 0, 1));
   for (int64_t begin = 1; begin < kWarmUpLatents; begin += kPieceLatents) {
-    decoder_->decode(past_.narrow(1, begin, kPieceLatents), state_);
+    decode(past_.narrow(1, begin, kPieceLatents));
   }
   past_.reset();
+}
+
+at::Tensor DecodeStage::decode(const at::Tensor& latents) {
+  if (!kept_for_) return decoder_->decode(latents, state_);
+  bring_state();
+  at::Tensor frames = decoder_->decode(latents, state_);
+  put_state_away();
+  return frames;
+}
+
+void DecodeStage::keep_state_on_host(const ComputeDevice& device) { kept_for_ = device; }
+
+void DecodeStage::bring_state() {
+  for (at::Tensor& cache : state_.caches) {
+    if (cache.defined() && cache.device() != kept_for_->device) {
+      cache = at::empty_like(cache, cache.options().device(kept_for_->device))
+                  .copy_(cache, /*non_blocking=*/true);
+    }
+  }
+}
+
+/// In each cache's own order of memory: nothing is turned on the way.
+void DecodeStage::put_state_away() {
+  host_.resize(state_.caches.size());
+  for (size_t i = 0; i < host_.size(); ++i) {
+    at::Tensor& cache = state_.caches[i];
+    if (!cache.defined()) continue;
+    at::Tensor& host = host_[i];
+    if (!host.defined() || host.sizes() != cache.sizes() || host.strides() != cache.strides()) {
+      host = at::empty_strided(cache.sizes(), cache.strides(),
+                               cache.options().device(at::kCPU).pinned_memory(kept_for_->is_cuda()));
+    }
+    cache = host.copy_(cache, /*non_blocking=*/true);
+  }
+}
+
+const CausalState& DecodeStage::state() const {
+  if (kept_for_) synchronize(*kept_for_);
+  return state_;
 }
 
 void DecodeStage::restore(CausalState state) {
@@ -35,14 +74,14 @@ void DecodeStage::take(const at::Tensor& latents, bool last_of_clip, const Frame
     warm_up();
   }
   if (mode_ == DecodeMode::kOnline) {
-    sink(decoder_->decode(latents, state_));
+    sink(decode(latents));
     return;
   }
   waiting_.push_back(latents);
   if (last_of_clip) {
     const at::Tensor clip = at::cat(waiting_, 1);
     waiting_.clear();
-    sink(decoder_->decode(clip, state_));
+    sink(decode(clip));
   }
 }
 

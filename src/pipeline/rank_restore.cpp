@@ -11,18 +11,19 @@
 namespace latentcast {
 
 void restore_caches(const CheckpointReader& checkpoint, DenoiseStage& stage) {
-  at::Tensor host;  // one for all: pages that are new to the process take longer than the copy
-  const auto restore = [&](const CachedLayer& cached, const char* what, const at::Tensor& target) {
-    if (!host.defined()) {
-      host = at::empty_like(target, at::TensorOptions().device(at::kCPU));
+  at::Tensor host;  // one for all that are alike: pages that are new to the process take longer than the copy
+  for (const CachedRows& cached : stage.caches_after_clip()) {
+    const at::Tensor& first = cached.parts.front();
+    std::vector<int64_t> sizes = first.sizes().vec();
+    sizes.front() *= std::ssize(cached.parts);
+    if (!host.defined() || host.sizes() != at::IntArrayRef(sizes) ||
+        host.scalar_type() != first.scalar_type()) {
+      host = at::empty(sizes, at::TensorOptions().dtype(first.scalar_type()));
     }
-    checkpoint.read_into(checkpoint.holding(cached.timestep, cached.layer), cache_name(cached.layer, what),
-                         host);
-    target.copy_(host);
-  };
-  for (const CachedLayer& cached : stage.caches_after_clip()) {
-    restore(cached, "key", cached.key);
-    restore(cached, "value", cached.value);
+    checkpoint.read_into(checkpoint.holding(cached.timestep, cached.layer), cache_name(cached), host);
+    for (size_t i = 0; i < cached.parts.size(); ++i) {
+      cached.parts[i].copy_(host.narrow(0, static_cast<int64_t>(i) * first.size(0), first.size(0)));
+    }
   }
   stage.restored();
 }

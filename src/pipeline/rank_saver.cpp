@@ -36,9 +36,11 @@ RankSaver::Settings with_host_bytes(RankSaver::Settings settings, const RankSetu
 
 }  // namespace
 
-std::string cache_name(int64_t layer, const char* what) {
+std::string cache_name(const CachedRows& rows) {
+  constexpr const char* kNames[] = {"key", "value", "key-scale", "value-scale"};
   char name[48];
-  std::snprintf(name, sizeof name, "layer-%03lld/%s", static_cast<long long>(layer), what);
+  std::snprintf(name, sizeof name, "layer-%03lld/%s", static_cast<long long>(rows.layer),
+                kNames[static_cast<size_t>(rows.what)]);
   return name;
 }
 
@@ -70,15 +72,35 @@ RankSaver::RankSaver(const RankSetup& setup, Settings settings, std::unique_ptr<
 
 RankSaver::~RankSaver() = default;
 
-void RankSaver::prepare(const DenoiseStage& stage) {
+void RankSaver::prepare(const DenoiseStage& stage, HostPieces* pieces) {
+  if (pieces != nullptr && !light_) {
+    prepare_spares(stage, *pieces);
+  }
   if (!wants_block_) {
     return;
   }
   int64_t bytes = 0;
-  for (const CachedLayer& cached : stage.caches_after_clip()) {
-    bytes += static_cast<int64_t>(cached.key.nbytes() + cached.value.nbytes());
+  for (const CachedRows& cached : stage.caches_after_clip()) {
+    for (const at::Tensor& part : cached.parts) {
+      bytes += cached.lasting ? 0 : static_cast<int64_t>(part.nbytes());
+    }
   }
   copies_.prepare(bytes + (setup_.layout.decodes(setup_.rank) ? kDecoderRoom : 0), settings_.host_bytes);
+}
+
+/// While a checkpoint is written, what computing writes to the caches goes to other pieces.
+void RankSaver::prepare_spares(const DenoiseStage& stage, HostPieces& pieces) {
+  for (const CachedRows& cached : stage.caches_after_clip()) {
+    if (cached.lasting) {
+      spare_pieces_ += std::ssize(cached.parts);
+      spare_bytes_ = static_cast<int64_t>(cached.parts.front().nbytes());
+    }
+  }
+  if (spare_pieces_ > 0) {
+    pieces_ = &pieces;
+    const int64_t room = available_host_bytes() / 2 / setup_.ranks_on_host / spare_bytes_;
+    pieces.reserve_beside(spare_bytes_, std::clamp<int64_t>(room, 1, spare_pieces_));
+  }
 }
 
 void RankSaver::save(int64_t position, const RankState& state) {
@@ -122,6 +144,13 @@ void RankSaver::tell_shortage() {
   if (const std::string shortage = copies_.shortage(); !shortage.empty()) {
     settings_.note("rank " + std::to_string(setup_.rank) + ": " + shortage);
   }
+  if (const int64_t spares = pieces_ != nullptr ? pieces_->reserved_beside() : 0; spares < spare_pieces_) {
+    settings_.note("rank " + std::to_string(setup_.rank) + ": the host has room for " +
+                   std::to_string(spares * spare_bytes_ / 1000000) + " MB of the " +
+                   std::to_string(spare_pieces_ * spare_bytes_ / 1000000) +
+                   " MB that a checkpoint's caches take while they are written: computing waits for the disk "
+                   "meanwhile; give the job more memory, or use --checkpoint light");
+  }
 }
 
 void RankSaver::open(const CheckpointPart& part) {
@@ -129,6 +158,18 @@ void RankSaver::open(const CheckpointPart& part) {
 }
 
 void RankSaver::add(const std::string& name, const at::Tensor& tensor) {
+  under_way_.emplace_back([this, name, copy = copied(tensor)] { queue_.add(name, copy); });
+}
+
+void RankSaver::add_cache(const CachedRows& rows) {
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor& part : rows.parts) parts.push_back(rows.lasting ? part : copied(part));
+  under_way_.emplace_back([this, name = cache_name(rows), parts = std::move(parts)]() mutable {
+    queue_.add_parts(name, std::move(parts));
+  });
+}
+
+at::Tensor RankSaver::copied(const at::Tensor& tensor) {
   at::Tensor copy = copies_.copy(tensor);
   while (!copy.defined()) {
     hand_over();
@@ -136,7 +177,7 @@ void RankSaver::add(const std::string& name, const at::Tensor& tensor) {
     setup_.activity->main.advance();
     copy = copies_.copy(tensor);
   }
-  under_way_.emplace_back([this, name, copy] { queue_.add(name, copy); });
+  return copy;
 }
 
 /// The queue's thread reads the copies at once, so they must be there.
@@ -150,12 +191,11 @@ void RankSaver::hand_over() {
 void RankSaver::write_stage(const DenoiseStage& stage) {
   const StagePlan& plan = stage.plan();
   int64_t timestep = -1;
-  for (const CachedLayer& cached : stage.caches_after_clip()) {
+  for (const CachedRows& cached : stage.caches_after_clip()) {
     if (std::exchange(timestep, cached.timestep) != cached.timestep) {
       open(CheckpointPart::of_timestep(cached.timestep, plan.layers.begin, plan.layers.end));
     }
-    add(cache_name(cached.layer, "key"), cached.key);
-    add(cache_name(cached.layer, "value"), cached.value);
+    add_cache(cached);
   }
 }
 

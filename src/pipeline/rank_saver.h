@@ -15,6 +15,7 @@
 #include "latentcast/comm/communicator.h"
 #include "latentcast/pipeline/assemble.h"
 #include "latentcast/pipeline/decode.h"
+#include "latentcast/pipeline/host_pieces.h"
 #include "latentcast/pipeline/latent_history.h"
 #include "latentcast/pipeline/stage.h"
 #include "latentcast/progress/checkpoint_job.h"
@@ -32,7 +33,7 @@ struct RankState {
 };
 
 /// Names of the tensors in a checkpoint's files (docs/files.md).
-std::string cache_name(int64_t layer, const char* what);
+std::string cache_name(const CachedRows& rows);
 std::string causal_name(size_t index);
 std::string block_name(int64_t block);
 
@@ -61,7 +62,8 @@ class RankSaver {
 
   /// Before the first block: makes room in host memory for what the stage will give, in the background. On a
   /// CPU only if host_bytes was given: other memory is as good.
-  void prepare(const DenoiseStage& stage);
+  /// `pieces`: of the stage's caches in host memory, which are not copied: more of them; may be null.
+  void prepare(const DenoiseStage& stage, HostPieces* pieces = nullptr);
   /// Waits until it is there; its bytes.
   int64_t prepared() { return copies_.block_bytes(); }
   /// At a cut, on all ranks: begins the checkpoint whose next clip is `position`. Waits for the one before,
@@ -82,11 +84,14 @@ class RankSaver {
     bool done = false;
   };
 
+  void prepare_spares(const DenoiseStage& stage, HostPieces& pieces);
   void write_stage(const DenoiseStage& stage);
   void write_decoder(const DecodeStage& decoder);
   void write_history(const RankState& state);
   void open(const CheckpointPart& part);
   void add(const std::string& name, const at::Tensor& tensor);
+  void add_cache(const CachedRows& rows);
+  at::Tensor copied(const at::Tensor& tensor);
   void hand_over();
   void tell_shortage();
   int64_t replay_from() const;
@@ -103,6 +108,8 @@ class RankSaver {
   Settings settings_;
   std::unique_ptr<Communicator> links_;
   HostCopies copies_;
+  HostPieces* pieces_ = nullptr;
+  int64_t spare_pieces_ = 0, spare_bytes_ = 0;    ///< wanted; of one
   std::vector<std::function<void()>> under_way_;  ///< for the queue, once the copies are there
   CheckpointQueue queue_;
   std::optional<int64_t> position_;  ///< of the checkpoint on its way

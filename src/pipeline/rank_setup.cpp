@@ -2,10 +2,13 @@
 
 #include <string>
 
+#include "host_copies.h"
 #include "shared_values.h"
+#include <c10/core/ScalarType.h>
 
 #include "latentcast/comm/coordinate.h"
 #include "latentcast/error.h"
+#include "latentcast/pipeline/cache_setup.h"
 #include "latentcast/pipeline/layer_costs.h"
 #include "latentcast/pipeline/layout_request.h"
 
@@ -35,6 +38,23 @@ void check_fp8(const RankSetup& setup) {
   }
 }
 
+void check_caches(const RankSetup& setup) {
+  const CacheMeans means = cache_means(setup.job);
+  check_caches(means, setup.checkpoint.dit_config, setup.device);
+  const int stage = setup.layout.stage_of(setup.rank);
+  if (stage < 0) {
+    return;
+  }
+  const AttentionCacheShape shape =
+      cache_shape(setup.checkpoint.dit_config, setup.layout.stages[static_cast<size_t>(stage)], setup.shape);
+  const CacheBytes bytes =
+      cache_bytes(shape, means, static_cast<int64_t>(c10::elementSize(setup.device.dtype)));
+  const std::string shortage = host_shortage(bytes, setup.ranks_on_host, available_host_bytes());
+  if (!shortage.empty()) {
+    throw InputError(shortage);
+  }
+}
+
 }  // namespace
 
 RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator& control) {
@@ -61,6 +81,7 @@ RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator&
     if (agreed.fp8) {
       check_fp8(setup);
     }
+    check_caches(setup);
   });
   return setup;
 }

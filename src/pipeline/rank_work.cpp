@@ -1,5 +1,6 @@
 #include "rank_work.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -41,6 +42,9 @@ void RankWork::make_decoder(VideoAssembler& video, BlockSink decoded) {
   CheckpointSource source = setup_.checkpoint.vae_source(setup_.device);
   DecodeStage stage(std::make_shared<const VaeDecoder>(source), setup_.job.decode, conditions_.motion_latents,
                     trace_);
+  if (setup_.job.offload_decoder_state) {
+    stage.keep_state_on_host(setup_.device);
+  }
   decoder_.emplace(std::move(stage), video, plan_.schedule, trace_, std::move(decoded),
                    decodes_beside() ? setup_.activity->decoder : setup_.activity->main);
 }
@@ -67,7 +71,7 @@ void RankWork::make_stage() {
   RangeSource& used = job.fp8 ? static_cast<RangeSource&>(in_fp8) : source;
   auto layers = std::make_unique<WatchedLayers>(make_layers(used, plan), activity);
   DenoiseStage stage(checkpoint.dit_config, std::move(globals), std::move(layers), plan, shape, schedule,
-                     conditions_.text, {job.cond_distance, *job.base_seed});
+                     conditions_.text, {job.cond_distance, *job.base_seed}, make_memory(plan));
   IdlePass idle = sharded_ ? IdlePass([this] { sharded_->pass_without_compute(); }) : IdlePass();
   PoseLatents pose(job, checkpoint, setup_.inputs, setup_.device, activity, plan_.schedule.first_clip);
   stage_.emplace(std::move(stage), setup_.layout, setup_.rank, plan_.schedule,
@@ -79,6 +83,15 @@ void RankWork::make_stage() {
   if (!job.trace_inputs.empty()) {
     stage_->set_inputs(TraceInputs(job.trace_inputs));
   }
+}
+
+StageMemory RankWork::make_memory(const StagePlan& plan) {
+  const CacheMeans means = cache_means(setup_.job);
+  Activity& activity = setup_.activity->main;
+  activity.begin("taking host memory for the caches");
+  pieces_ = make_host_pieces(cache_shape(setup_.checkpoint.dit_config, plan, setup_.shape), means,
+                             setup_.device, [&activity] { activity.advance(); });
+  return stage_memory(means, pieces_);
 }
 
 std::unique_ptr<LayerProvider> RankWork::make_layers(RangeSource& source, const StagePlan& plan) {
@@ -94,7 +107,7 @@ std::unique_ptr<LayerProvider> RankWork::make_layers(RangeSource& source, const 
 
 bool RankWork::decodes_beside() const {
   return video_ != nullptr && setup_.layout.stage_of(setup_.rank) >= 0 && setup_.device.is_cuda() &&
-         !trace_.active();
+         !trace_.active() && !setup_.job.offload_decoder_state;
 }
 
 /// Where the last stage's blocks go: to the decoder of this rank, or to the decode rank.
@@ -208,6 +221,22 @@ std::string RankWork::report() const {
   json["frames_written"] = video_ != nullptr ? video_->frames_written() : 0;
   json["peak_resident_bytes"] = peak_resident_bytes();
   json["peak_device_bytes"] = peak_device_bytes(setup_.device);
+  if (stage_) {
+    const StagePlan& plan = setup_.layout.stages[static_cast<size_t>(setup_.layout.stage_of(setup_.rank))];
+    const CacheMeans means = cache_means(setup_.job);
+    const CacheBytes bytes = cache_bytes(cache_shape(setup_.checkpoint.dit_config, plan, setup_.shape), means,
+                                         static_cast<int64_t>(c10::elementSize(setup_.device.dtype)));
+    const int64_t layers = plan.layers.size();
+    json["caches"] = {{"on_host", means.on_host},
+                      {"layers_on_device", means.on_host ? std::min(means.device_layers, layers) : layers},
+                      {"condition_on_host", means.condition_on_host},
+                      {"fp8", means.fp8},
+                      {"device_bytes", bytes.device},
+                      {"host_bytes", bytes.host}};
+  }
+  if (decoder_) {
+    json["decoder_state_on_host"] = setup_.job.offload_decoder_state;
+  }
   if (setup_.job.fp8) {
     json["not_in_fp8"] = names_not_in_fp8();
   }

@@ -9,6 +9,7 @@
 
 #include "latentcast/comm/communicator.h"
 #include "latentcast/pipeline/assemble.h"
+#include "latentcast/pipeline/cache_setup.h"
 #include "latentcast/pipeline/conditions.h"
 #include "latentcast/pipeline/cuts.h"
 #include "latentcast/pipeline/decode_runner.h"
@@ -46,6 +47,9 @@ class RankWork {
   /// The rank's stage; null if it only decodes.
   DenoiseStage* stage() { return stage_ ? &stage_->stage() : nullptr; }
 
+  /// Where the stage's caches in host memory lie; null if there are none.
+  HostPieces* host_pieces() { return pieces_.get(); }
+
   /// How sharded weights are gathered, in a line for people; empty if they aren't sharded.
   std::string gathers_text() const;
 
@@ -57,8 +61,10 @@ class RankWork {
   void make_decoder(VideoAssembler& video, BlockSink decoded);
   void make_stage();
   std::unique_ptr<LayerProvider> make_layers(RangeSource& source, const StagePlan& plan);
+  StageMemory make_memory(const StagePlan& plan);
   LatentSink finished_sink();
-  /// On a GPU with a stage the decoder has a thread and a stream; a trace takes one thread.
+  /// On a GPU with a stage the decoder has a thread and a stream, unless its memory is to be the stage's in
+  /// between; a trace takes one thread.
   bool decodes_beside() const;
   RankState state();
   void hand_over(const at::Tensor& latents);
@@ -70,6 +76,7 @@ class RankWork {
   VideoAssembler* video_;
 
   std::unique_ptr<Communicator> pipeline_, shard_group_;
+  std::shared_ptr<HostPieces> pieces_;  // of the stage's caches in host memory; null if there are none
   std::optional<DecodeRunner> decoder_;
   std::optional<StageRunner> stage_;
   std::optional<DecodeWorker> worker_;  // uses the decoder: gone before it

@@ -119,6 +119,17 @@ class RankRender {
     if (setup_.is_root() && mpi_.world().size > 1) {
       note_("layout:\n" + layout_table(setup_.layout, hosts, devices));
     }
+    if (const std::string caches = own_caches_text(); setup_.is_root() && !caches.empty()) {
+      note_(caches + (mpi_.world().size > 1 ? ", on rank 0" : ""));
+    }
+  }
+
+  std::string own_caches_text() const {
+    const int stage = setup_.layout.stage_of(setup_.rank);
+    if (stage < 0) return {};
+    return caches_text(cache_shape(setup_.checkpoint.dit_config,
+                                   setup_.layout.stages[static_cast<size_t>(stage)], setup_.shape),
+                       cache_means(setup_.job), static_cast<int64_t>(c10::elementSize(setup_.device.dtype)));
   }
 
   /// The encoders run on rank 0, once a run; the others get what they gave.
@@ -216,7 +227,7 @@ class RankRender {
       work_->restore(*begin_.checkpoint);
     }
     if (work_->stage() != nullptr) {
-      saver_->prepare(*work_->stage());
+      saver_->prepare(*work_->stage(), work_->host_pieces());
     }
     leave_if_stopped();
     release_freed_memory();

@@ -6,23 +6,13 @@
 
 #include "latentcast/model/dit/rope.h"
 #include "latentcast/model/sampler/noise.h"
+#include "latentcast/pipeline/cache_setup.h"
 #include "latentcast/progress/pause_point.h"
 
 namespace latentcast {
 namespace {
 
 constexpr int64_t kReferenceFrame = 30;
-
-AttentionCacheShape cache_shape(const DitConfig& config, const StagePlan& plan, const StageShape& shape) {
-  return {plan.timesteps.size(),
-          plan.layers.size(),
-          shape.rows() * shape.columns(),
-          motion_tokens(shape.rows(), shape.columns()),
-          shape.block_tokens(),
-          shape.blocks_per_clip,
-          config.heads,
-          config.head_dim()};
-}
 
 }  // namespace
 
@@ -35,7 +25,7 @@ int ConditionDistance::at(const BlockItem& item, int64_t timestep) const {
 DenoiseStage::DenoiseStage(const DitConfig& config, DitGlobalWeights globals,
                            std::unique_ptr<LayerProvider> layers, const StagePlan& plan,
                            const StageShape& shape, const EulerSchedule& schedule, const at::Tensor& text,
-                           ConditionDistance distance)
+                           ConditionDistance distance, const StageMemory& memory)
     : config_(config),
       globals_(std::move(globals)),
       layers_(std::move(layers)),
@@ -45,7 +35,7 @@ DenoiseStage::DenoiseStage(const DitConfig& config, DitGlobalWeights globals,
       distance_(distance),
       options_(globals_.patch.weight.options()),
       at_zero_(modulate(globals_, 0.0)),
-      cache_(cache_shape(config, plan, shape), options_),
+      cache_(cache_shape(config, plan, shape), options_, memory.means, memory.host),
       filled_(static_cast<size_t>(plan.timesteps.size())),
       motion_rope_(motion_rope(shape.rows(), shape.columns(), config.head_dim()).to(options_.device())) {
   for (int64_t t = plan_.timesteps.begin; t < plan_.timesteps.end; ++t) {
@@ -117,12 +107,13 @@ at::Tensor DenoiseStage::begin_step(const at::Tensor& latents, const at::Tensor&
   return embed_noisy(globals_, latents.to(options_.device()), pose.to(options_.device()));
 }
 
-at::Tensor DenoiseStage::run_layers(const BlockItem& item, int64_t timestep, at::Tensor x) {
+at::Tensor DenoiseStage::run_layers(const BlockItem& item, int64_t timestep, at::Tensor x,
+                                    const std::optional<NextPass>& next) {
   const PreparedBlock& block = prepare(item);
   const auto own_step = static_cast<size_t>(timestep - plan_.timesteps.begin);
-  const int64_t t = timestep - plan_.timesteps.begin, begin = item.block * shape_.block_tokens();
-  int64_t& filled = filled_[own_step];
-  filled = std::max(filled, begin + shape_.block_tokens());
+  filled_[own_step] = std::max(filled_[own_step], item.block + 1);
+  cache_.begin_pass(pass_of(timestep, item.block));
+  if (next) cache_.expect(pass_of(next->timestep, next->block));
   const at::Tensor reference = reference_rope(item, distance_.at(item, timestep));
   BlockPass pass;
   pass.rope = block.rope;
@@ -131,16 +122,22 @@ at::Tensor DenoiseStage::run_layers(const BlockItem& item, int64_t timestep, at:
   for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
     const int64_t own = layer - plan_.layers.begin;
     pause_point("computing");
-    cache_.turn_reference(t, own, reference);
     pass.modulation = layer_modulation_[own_step][static_cast<size_t>(own)];
-    pass.own = cache_.window(t, own, begin, shape_.block_tokens());
-    pass.attended = cache_.attended(t, own, filled);
+    const PassKeys keys = cache_.acquire(own, reference);
+    pass.own = keys.own;
+    pass.attended = keys.attended;
     x = run_block_layer(layers_->acquire(layer), config_, x, pass, text_.layers[static_cast<size_t>(own)]);
+    cache_.release(own);
   }
   if (timestep == plan_.timesteps.end - 1) {
     prepared_.erase(item.number);
   }
   return x;
+}
+
+CachePass DenoiseStage::pass_of(int64_t timestep, int64_t block) const {
+  const int64_t own = timestep - plan_.timesteps.begin;
+  return {own, block, std::max(filled_[static_cast<size_t>(own)], block + 1)};
 }
 
 at::Tensor DenoiseStage::end_step(int64_t timestep, const at::Tensor& x) const {
@@ -154,21 +151,17 @@ at::Tensor DenoiseStage::advance(int64_t timestep, const at::Tensor& latents,
   return latents.to(options_.device()) + velocity * schedule_.step(static_cast<size_t>(timestep));
 }
 
-std::vector<CachedLayer> DenoiseStage::caches_after_clip() const {
-  std::vector<CachedLayer> cached;
-  const int64_t begin = shape_.block_tokens(), tokens = begin * (shape_.blocks_per_clip - 1);
-  for (int64_t t = plan_.timesteps.begin; tokens > 0 && t < plan_.timesteps.end; ++t) {
-    for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
-      const KeyValue kept =
-          cache_.window(t - plan_.timesteps.begin, layer - plan_.layers.begin, begin, tokens);
-      cached.push_back({t, layer, kept.key, kept.value});
-    }
+std::vector<CachedRows> DenoiseStage::caches_after_clip() const {
+  std::vector<CachedRows> cached;
+  if (shape_.blocks_per_clip < 2) return cached;
+  for (CachedRows& rows : cache_.rows(1, shape_.blocks_per_clip)) {
+    rows.timestep += plan_.timesteps.begin;
+    rows.layer += plan_.layers.begin;
+    cached.push_back(std::move(rows));
   }
   return cached;
 }
 
-void DenoiseStage::restored() {
-  std::fill(filled_.begin(), filled_.end(), shape_.block_tokens() * shape_.blocks_per_clip);
-}
+void DenoiseStage::restored() { std::fill(filled_.begin(), filled_.end(), shape_.blocks_per_clip); }
 
 }  // namespace latentcast

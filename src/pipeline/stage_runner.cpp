@@ -55,6 +55,7 @@ void StageRunner::run(const CutAfter& cut_after, const AtCut& at_cut,
     if (walk.is_over(counters_.ticks)) {
       break;
     }
+    next_ = coming_pass(walk.coming());
     item != nullptr ? run_item(*item) : idle(passes_per_tick());
     exchange(arrivals.in_tick(counters_.ticks));
     if (each_tick) {
@@ -62,6 +63,13 @@ void StageRunner::run(const CutAfter& cut_after, const AtCut& at_cut,
     }
   }
   finish_sends();
+}
+
+std::optional<NextPass> StageRunner::coming_pass(const ScheduleItem* coming) const {
+  if (coming == nullptr || coming->kind != ScheduleItem::Kind::kBlock) {
+    return std::nullopt;
+  }
+  return NextPass{coming->timesteps.begin, coming->block};
 }
 
 void StageRunner::finish_sends() {
@@ -182,7 +190,9 @@ void StageRunner::run_timesteps(const ScheduleItem& scheduled) {
     if (const at::Tensor given = inputs_.latents_in(static_cast<size_t>(t), item.number); given.defined()) {
       latents = given;
     }
-    const at::Tensor x = stage_.run_layers(item, t, stage_.begin_step(latents, pose));
+    const std::optional<NextPass> next =
+        t + 1 < scheduled.timesteps.end ? NextPass{t + 1, item.block} : next_;
+    const at::Tensor x = stage_.run_layers(item, t, stage_.begin_step(latents, pose), next);
     ++counters_.block_passes;
     latents = denoise(item, t, latents, x);
   }
@@ -205,7 +215,7 @@ void StageRunner::run_layers(const ScheduleItem& scheduled) {
   } else {
     x = take_incoming();
   }
-  x = stage_.run_layers(item, t, x);
+  x = stage_.run_layers(item, t, x, next_);
   ++counters_.block_passes;
   if (!is_last()) {
     pass_on(x, stage_number_ + 1);

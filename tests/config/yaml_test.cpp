@@ -72,7 +72,7 @@ TEST(Yaml, RoundTripsEveryField) {
   // Fields left at their default would prove nothing.
   const auto content = differing_fields(job, RenderJob{}, Identity::kContent);
   const auto run = differing_fields(job, RenderJob{}, Identity::kRun);
-  EXPECT_EQ(content.size() + run.size(), 39u);
+  EXPECT_EQ(content.size() + run.size(), 43u);
   const std::string text = to_yaml(job);
   const RenderJob back = from_yaml(folder.write("job.yaml", text));
   EXPECT_EQ(back, job) << text;

@@ -92,6 +92,8 @@ class StageWalk {
   /// The item of a tick, valid until the next call; nullptr if there is none. Ticks must be asked for in
   /// order; instead of next(). After a cut its tick is asked for again: the next clip begins in it.
   const ScheduleItem* at(int64_t tick);
+  /// The item after the one that at() gave last, as far as it is known; until the next call.
+  const ScheduleItem* coming() const { return ahead_.empty() ? nullptr : &ahead_.begin()->second; }
   /// Whether all stages are done before this tick, which at() has just been asked for.
   bool is_over(int64_t tick) const { return !current_ && tick >= schedule_.ticks(); }
   /// Ticks of the whole render, all stages; only known after the last item.

@@ -48,10 +48,15 @@ struct ConditionDistance {
   int at(const BlockItem& item, int64_t timestep) const;
 };
 
-/// What a timestep's cache of one layer holds for the clips to come: views [tokens, heads, head_dim].
-struct CachedLayer {
-  int64_t timestep = 0, layer = 0;
-  at::Tensor key, value;
+/// Where a stage keeps its caches, and what for: `host` is needed if any are on the host.
+struct StageMemory {
+  CacheMeans means;
+  HostMemory host;
+};
+
+/// A pass that a stage will probably do next.
+struct NextPass {
+  int64_t timestep = 0, block = 0;  ///< block within its clip
 };
 
 /// The part of the denoising that one rank does: a range of timesteps over a range of layers, with the caches
@@ -62,7 +67,7 @@ class DenoiseStage {
   /// `text` [tokens, text_dim]. `layers` gives at least the plan's layers.
   DenoiseStage(const DitConfig& config, DitGlobalWeights globals, std::unique_ptr<LayerProvider> layers,
                const StagePlan& plan, const StageShape& shape, const EulerSchedule& schedule,
-               const at::Tensor& text, ConditionDistance distance);
+               const at::Tensor& text, ConditionDistance distance, const StageMemory& memory = {});
 
   /// The reference's [16, 1, h, w] and the motion's [16, 19, h, w] tokens: what the first layer of a
   /// condition pass takes.
@@ -74,15 +79,18 @@ class DenoiseStage {
   /// Latents and pose latents [16, 3, h, w] -> tokens [n, dim].
   at::Tensor begin_step(const at::Tensor& latents, const at::Tensor& pose) const;
   /// Tokens through the stage's layers, at a timestep of the stage. For each timestep blocks come in order.
-  at::Tensor run_layers(const BlockItem& item, int64_t timestep, at::Tensor x);
+  /// `next` only saves time: caches that have to be brought for it already are.
+  at::Tensor run_layers(const BlockItem& item, int64_t timestep, at::Tensor x,
+                        const std::optional<NextPass>& next = {});
   /// Tokens after the model's last layer -> velocity [16, 3, h, w] float32.
   at::Tensor end_step(int64_t timestep, const at::Tensor& x) const;
   /// Latents after the step, float32 on the stage's device.
   at::Tensor advance(int64_t timestep, const at::Tensor& latents, const at::Tensor& velocity) const;
 
   /// At the end of a clip, what the next clip reads of the caches: all blocks but the first, whose place its
-  /// own first block takes before anything is read. To be saved, or filled and then restored().
-  std::vector<CachedLayer> caches_after_clip() const;
+  /// own first block takes before anything is read. To be saved, or filled and then restored(). Timesteps and
+  /// layers are the model's.
+  std::vector<CachedRows> caches_after_clip() const;
   /// They have been filled: the next block is the first of a clip.
   void restored();
 
@@ -94,6 +102,7 @@ class DenoiseStage {
   /// Type and device of the tokens that pass between stages.
   const at::TensorOptions& options() const { return options_; }
   int64_t dim() const { return config_.dim; }
+  const AttentionCache& caches() const { return cache_; }
   /// Bytes of the weights that it holds besides its layers.
   int64_t global_weight_bytes() const { return weight_bytes(globals_); }
 
@@ -104,6 +113,7 @@ class DenoiseStage {
     AudioTokens audio;
   };
   const PreparedBlock& prepare(const BlockItem& item);
+  CachePass pass_of(int64_t timestep, int64_t block) const;
   at::Tensor reference_rope(const BlockItem& item, int distance) const;
 
   DitConfig config_;
@@ -118,7 +128,7 @@ class DenoiseStage {
   std::vector<TimeModulation> modulation_;                 // one a timestep of the stage
   std::vector<std::vector<at::Tensor>> layer_modulation_;  // likewise; with each layer's own, [6, dim]
   AttentionCache cache_;                                   // the stage's timesteps and layers
-  std::vector<int64_t> filled_;                            // tokens of each timestep's window
+  std::vector<int64_t> filled_;                            // blocks in each timestep's window
   TextCache text_;                                         // the stage's layers
   at::Tensor motion_rope_;
   std::map<int64_t, PreparedBlock> prepared_;  // blocks under way

@@ -85,6 +85,8 @@ class StageRunner {
   at::Tensor denoise(const BlockItem& item, int64_t timestep, const at::Tensor& latents, const at::Tensor& x);
   at::Tensor advance(const BlockItem& item, int64_t timestep, const at::Tensor& latents, const at::Tensor& x);
 
+  std::optional<NextPass> coming_pass(const ScheduleItem* coming) const;
+
   void finish_sends();
   void exchange(const std::vector<Arrival>& arrivals);
   at::Tensor empty_for(Arrival::Kind kind) const;
@@ -116,6 +118,7 @@ class StageRunner {
   Replay replay_;
   StageCounters counters_;
 
+  std::optional<NextPass> next_;          // after the item at hand
   std::vector<Message> outgoing_;         // made in this tick
   std::deque<UnderWay> incoming_, sent_;  // in the order of their use
   UnderWay first_latent_;                 // of clip 0

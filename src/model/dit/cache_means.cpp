@@ -24,6 +24,22 @@ bool window_in_place(const CacheMeans& means, int64_t layer, int64_t layers) {
   return !means.fp8 && window_on_device(means, layer, layers);
 }
 
+std::vector<HostPieceNeed> host_pieces(const AttentionCacheShape& shape, const CacheMeans& means,
+                                       int64_t element_bytes) {
+  int64_t windows = 0, conditions = 0;
+  for (int64_t layer = 0; layer < shape.layers; ++layer) {
+    windows += window_on_device(means, layer, shape.layers) ? 0 : 2;
+    conditions += means.condition_on_host && !window_in_place(means, layer, shape.layers) ? 2 : 0;
+  }
+  std::vector<HostPieceNeed> needs;
+  if (windows > 0) {
+    needs.push_back({shape.block_tokens * shape.dim() * (means.fp8 ? 1 : element_bytes),
+                     windows * shape.timesteps * shape.blocks});
+  }
+  if (conditions > 0) needs.push_back({shape.condition_tokens() * shape.dim() * element_bytes, conditions});
+  return needs;
+}
+
 CacheBytes cache_bytes(const AttentionCacheShape& shape, const CacheMeans& means, int64_t element_bytes) {
   const int64_t row = shape.dim() * element_bytes;
   const int64_t window_row = means.fp8 ? shape.dim() : row;

@@ -1,51 +1,80 @@
 #include "latentcast/model/dit/caches.h"
 
+#include "brought_layers.h"
+#include "layers_in_place.h"
 #include <ATen/ATen.h>
 
-#include "latentcast/kernels/rotated_norm.h"
-#include "latentcast/kernels/shared_front.h"
+#include "latentcast/error.h"
 
 namespace latentcast {
 
-AttentionCache::AttentionCache(const AttentionCacheShape& shape, const at::TensorOptions& options)
-    : shape_(shape), reference_(static_cast<size_t>(shape.layers)) {
-  const at::Tensor row = at::empty({shape.heads, shape.head_dim}, options);
-  const auto make = [&] {
-    return tensors_with_shared_front(row, shape.timesteps, shape.condition_tokens(), shape.window_tokens());
-  };
+AttentionCache::AttentionCache(const AttentionCacheShape& shape, const at::TensorOptions& options,
+                               const CacheMeans& means, const HostMemory& memory)
+    : shape_(shape), means_(means) {
+  if ((means.on_host || means.condition_on_host) && !memory) {
+    throw InternalError("attention caches in host memory need some");
+  }
+  int64_t in_place = 0;
+  std::vector<BroughtLayers::Kind> brought;
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
-    const std::vector<at::Tensor> keys = make(), values = make();
-    std::vector<KeyValue>& timesteps = layers_.emplace_back();
-    for (size_t t = 0; t < keys.size(); ++t) {
-      timesteps.push_back({keys[t].zero_(), values[t].zero_()});
+    if (window_in_place(means, layer, shape.layers)) {
+      place_.push_back(in_place++);
+      continue;
     }
+    place_.push_back(static_cast<int64_t>(brought.size()));
+    brought.push_back({!window_on_device(means, layer, shape.layers), means.condition_on_host, means.fp8});
+  }
+  if (in_place > 0) in_place_ = std::make_unique<LayersInPlace>(shape, in_place, options);
+  if (!brought.empty()) {
+    brought_ = std::make_unique<BroughtLayers>(shape, std::move(brought), options, memory);
   }
 }
+
+AttentionCache::~AttentionCache() = default;
+AttentionCache::AttentionCache(AttentionCache&&) noexcept = default;
+
+bool AttentionCache::in_place(int64_t layer) const { return window_in_place(means_, layer, shape_.layers); }
 
 void AttentionCache::set_condition(int64_t layer, const ConditionKeys& made) {
-  reference_[static_cast<size_t>(layer)] = made.key.narrow(0, 0, shape_.reference_tokens).clone();
+  in_place(layer) ? in_place_->set_condition(place(layer), made)
+                  : brought_->set_condition(place(layer), made);
+}
+
+void AttentionCache::begin_pass(const CachePass& pass) {
+  pass_ = pass;
+  if (brought_) brought_->begin_pass(pass);
+}
+
+void AttentionCache::expect(const CachePass& next) {
+  if (brought_) brought_->expect(next);
+}
+
+PassKeys AttentionCache::acquire(int64_t layer, const at::Tensor& rope) {
+  return in_place(layer) ? in_place_->acquire(pass_, place(layer), rope)
+                         : brought_->acquire(place(layer), rope);
+}
+
+void AttentionCache::release(int64_t layer) {
+  if (!in_place(layer)) brought_->release(place(layer));
+}
+
+std::vector<CachedRows> AttentionCache::rows(int64_t begin, int64_t end) const {
+  std::vector<CachedRows> all;
   for (int64_t t = 0; t < shape_.timesteps; ++t) {
-    at(t, layer).key.narrow(0, 0, shape_.condition_tokens()).copy_(made.rotated);
-    at(t, layer).value.narrow(0, 0, shape_.condition_tokens()).copy_(made.value);
+    for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+      if (in_place(layer)) {
+        const KeyValue kept = in_place_->rows(t, place(layer), begin, end);
+        all.push_back({t, layer, CachedRows::What::kKey, {kept.key}, false});
+        all.push_back({t, layer, CachedRows::What::kValue, {kept.value}, false});
+        continue;
+      }
+      for (CachedRows& rows : brought_->rows(t, place(layer), begin, end)) {
+        rows.layer = layer;
+        all.push_back(std::move(rows));
+      }
+    }
   }
-}
-
-void AttentionCache::turn_reference(int64_t timestep, int64_t layer, const at::Tensor& rope) {
-  const at::Tensor& raw = reference_[static_cast<size_t>(layer)];
-  if (!raw.defined()) return;  // no condition pass yet: a benchmark's
-  rotate_rows(raw, rope, at(timestep, layer).key.narrow(0, 0, shape_.reference_tokens));
-}
-
-KeyValue AttentionCache::window(int64_t timestep, int64_t layer, int64_t begin, int64_t tokens) const {
-  const KeyValue& both = at(timestep, layer);
-  const int64_t first = shape_.condition_tokens() + begin;
-  return {both.key.narrow(0, first, tokens), both.value.narrow(0, first, tokens)};
-}
-
-KeyValue AttentionCache::attended(int64_t timestep, int64_t layer, int64_t filled) const {
-  const KeyValue& both = at(timestep, layer);
-  const int64_t rows = shape_.condition_tokens() + filled;
-  return {both.key.narrow(0, 0, rows), both.value.narrow(0, 0, rows)};
+  return all;
 }
 
 }  // namespace latentcast

@@ -3,8 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "latentcast/kernels/dequantize.h"
 #include "latentcast/kernels/modulated_norm.h"
-#include "latentcast/kernels/quantize.h"
 #include "latentcast/kernels/residual.h"
 
 namespace latentcast::test {
@@ -30,6 +30,20 @@ TEST_P(Fp8Rows, Quantized) {
     const std::string what = name + ", " + std::to_string(GetParam());
     expect_same_rows(quantize(x.to(gpu())), quantize(x), "quantize, " + what);
     expect_same_rows(gelu_quantize(x.to(gpu())), gelu_quantize(x), "gelu_quantize, " + what);
+  }
+}
+
+TEST_P(Fp8Rows, Unpacked) {
+  if (GetParam() % 16 != 0) GTEST_SKIP() << "declined by name";
+  for (const auto& [name, input] : row_inputs(5, GetParam())) {
+    const Rows rows = quantize(input);
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      const at::Tensor wanted = at::empty(input.sizes(), type), given = at::empty_like(wanted, gpu());
+      dequantize(rows, wanted);
+      dequantize({rows.values.to(gpu()), rows.scale.to(gpu())}, given);
+      EXPECT_TRUE(at::equal(wanted.nan_to_num(), given.cpu().nan_to_num())) << name << ", " << GetParam();
+      EXPECT_TRUE(wanted.isnan().equal(given.cpu().isnan())) << name;
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace latentcast {
 
@@ -40,6 +41,13 @@ struct CacheBytes {
   int64_t host = 0;    ///< pinned, for a GPU
   bool operator==(const CacheBytes&) const = default;
 };
+
+/// Pieces of host memory that an AttentionCache takes, in this order.
+struct HostPieceNeed {
+  int64_t bytes = 0, count = 0;
+};
+std::vector<HostPieceNeed> host_pieces(const AttentionCacheShape& shape, const CacheMeans& means,
+                                       int64_t element_bytes);
 
 /// What an AttentionCache takes whose numbers have `element_bytes` on the device; exact but for rounding to
 /// the allocator's pieces.

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -27,36 +29,83 @@ struct ConditionKeys {
   at::Tensor value;
 };
 
-/// The keys and values that self-attention reads, of a stage's timesteps and layers. For each timestep and
-/// layer the condition's rows and, behind them, the window of one clip's latents lie in one piece of memory,
-/// so that attention reads them in place. On a GPU the condition's rows are there once, however many
-/// timesteps there are: the motion's keys and all values are the same for all, the reference's keys are
-/// rotated anew for each pass.
+/// A block's pass through the layers, as the caches see it. Numbers count within the stage and the clip.
+struct CachePass {
+  int64_t timestep = 0;
+  int64_t block = 0;   ///< whose rows the pass makes
+  int64_t filled = 0;  ///< blocks of the window that it attends to, its own included
+
+  bool operator==(const CachePass&) const = default;
+};
+
+/// What a layer's pass attends to, and where its own keys and values go: views [tokens, heads, head_dim].
+struct PassKeys {
+  KeyValue own;
+  KeyValue attended;  ///< the condition, then the window; `own` included
+};
+
+/// A part of what is kept for the clips to come, of one timestep and layer: tensors that lie one behind the
+/// other along their first dimension.
+struct CachedRows {
+  enum class What { kKey, kValue, kKeyScale, kValueScale };
+  int64_t timestep = 0, layer = 0;
+  What what = What::kKey;
+  std::vector<at::Tensor> parts;
+  /// In host memory, and nobody writes to a part as long as somebody else has it: it needn't be copied.
+  bool lasting = false;
+};
+
+/// [bytes] uint8 of host memory that the device copies to and from at full speed; given back when its last
+/// tensor is gone. May wait for that. Called by the thread that uses the caches.
+using HostMemory = std::function<at::Tensor(int64_t bytes)>;
+
+class LayersInPlace;
+class BroughtLayers;
+
+/// The keys and values that self-attention reads, of a stage's timesteps and layers. A layer is kept in one
+/// of two ways (CacheMeans): where attention reads it (LayersInPlace), or elsewhere, from where it is brought
+/// before its turn (BroughtLayers). Both give attention the same: the condition's rows and, behind them, the
+/// window of one clip's blocks, in one piece.
+///
+/// A pass is begin_pass(), then for each layer in its order acquire(), the layer's work on the current
+/// stream, release().
 class AttentionCache {
  public:
-  AttentionCache(const AttentionCacheShape& shape, const at::TensorOptions& options);
+  /// `memory` is needed where something is kept in host memory.
+  AttentionCache(const AttentionCacheShape& shape, const at::TensorOptions& options,
+                 const CacheMeans& means = {}, const HostMemory& memory = {});
+  ~AttentionCache();
+  AttentionCache(AttentionCache&&) noexcept;
+  AttentionCache& operator=(AttentionCache&&) = delete;
 
-  /// Keeps what a condition pass made.
+  /// Keeps what a condition pass made; not within a pass.
   void set_condition(int64_t layer, const ConditionKeys& made);
-  /// Rotates the reference's keys by `rope` for the timestep's next pass through the layer: on a GPU no other
-  /// timestep's pass may come in between.
-  void turn_reference(int64_t timestep, int64_t layer, const at::Tensor& rope);
 
-  /// Views of the window's rows [begin, begin + tokens).
-  KeyValue window(int64_t timestep, int64_t layer, int64_t begin, int64_t tokens) const;
-  /// Views of what a pass attends to: the condition and the window's first `filled` rows.
-  KeyValue attended(int64_t timestep, int64_t layer, int64_t filled) const;
+  void begin_pass(const CachePass& pass);
+  /// Rotates the reference's keys by `rope`. Views are good until release().
+  PassKeys acquire(int64_t layer, const at::Tensor& rope);
+  /// All that uses the layer's keys and values has been given to the current stream.
+  void release(int64_t layer);
+  /// Within a pass: the one that will probably come next. What can be brought for it already is.
+  void expect(const CachePass& next);
+
+  /// What the window holds of blocks [begin, end): to be read or filled, between passes. Waits until it is
+  /// there. Not to be held longer than it takes, but for what lasts.
+  std::vector<CachedRows> rows(int64_t begin, int64_t end) const;
 
   const AttentionCacheShape& shape() const { return shape_; }
+  const CacheMeans& means() const { return means_; }
 
  private:
-  const KeyValue& at(int64_t timestep, int64_t layer) const {
-    return layers_[static_cast<size_t>(layer)][static_cast<size_t>(timestep)];
-  }
+  bool in_place(int64_t layer) const;
+  int64_t place(int64_t layer) const { return place_[static_cast<size_t>(layer)]; }
 
   AttentionCacheShape shape_;
-  std::vector<std::vector<KeyValue>> layers_;  ///< [layer][timestep]: condition, then window
-  std::vector<at::Tensor> reference_;          ///< [layer]: the reference's keys, not rotated
+  CacheMeans means_;
+  CachePass pass_;                           ///< under way
+  std::vector<int64_t> place_;               ///< of each layer among those that are kept its way
+  std::unique_ptr<LayersInPlace> in_place_;  ///< null: no layer is kept so
+  std::unique_ptr<BroughtLayers> brought_;   ///< likewise
 };
 
 }  // namespace latentcast
