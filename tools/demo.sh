@@ -15,7 +15,7 @@ if [[ ! -s $video ]]; then
 fi
 cat <<END
 
-The demo's weights are random (configs/demo/README.md): expect noise, in step with the sound.
+A drawn face talks; what it can and can't do is in configs/demo/README.md.
 Video: $video
 Play it in a browser, or with: ffplay -autoexit $run/video.mp4
 END

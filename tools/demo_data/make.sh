@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the data of the demo and of the tests' tiny case anew: checkpoints with random weights, a drawn portrait,
-# speech by espeak-ng. The results are committed; run this only to change them.
+# Makes the data of the tests' tiny case anew: a checkpoint with random weights, a drawn portrait, speech by espeak-ng.
+# The results are committed; run this only to change them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tools/env.sh
@@ -12,12 +12,10 @@ speak() {  # FILE RATE TEXT: mono, 16 bit; bitexact leaves out the encoder's ver
   echo "$1"
 }
 
-for folder in configs/demo tests/data/tiny; do
+for folder in tests/data/tiny; do
   rm -rf "$folder/checkpoint"
   "$python" tools/make_checkpoint make "$folder/checkpoint.json" "$folder/checkpoint"
 done
-"$python" tools/demo_data/draw_portrait.py 512 configs/demo/portrait.png
 "$python" tools/demo_data/draw_portrait.py 64 tests/data/tiny/portrait.png
-speak configs/demo/speech.wav 16000 "Hello. I am a drawing, and these are my first words. Soon my lips will move."
 speak tests/data/tiny/speech.wav 16000 "This is a short test, just long enough for a clip or two."
-du -sh configs/demo tests/data/tiny
+du -sh tests/data/tiny

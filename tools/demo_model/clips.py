@@ -13,15 +13,25 @@ FRAMES = 48
 STILLS = 13  # stand for the 73 of the program: after them the latents of a still no longer change
 
 
-def speech_features(net, samples, tracks):
-    """(features [pieces, states, frames, width] half, controls [pieces, frames, COUNT]) at 25 a second."""
-    frames = samples.shape[1] // 16000 * controls.FRAME_RATE
-    kept = []
-    with torch.no_grad():
-        for begin in range(0, len(samples), 16):
-            states = net.hidden(wav2vec2.normalise(samples[begin:begin + 16].float()))
-            kept.append(wav2vec2.video_features(states, frames).transpose(0, 1).half())
-    return torch.cat(kept), tracks[:, ::controls.TRACK_RATE // controls.FRAME_RATE][:, :frames].float()
+def frames_of(samples):
+    return samples.shape[1] // 16000 * controls.FRAME_RATE
+
+
+def at_frame_rate(tracks, samples):
+    """Controls [pieces, frames, COUNT] at 25 a second."""
+    return tracks[:, ::controls.TRACK_RATE // controls.FRAME_RATE][:, :frames_of(samples)].float()
+
+
+def no_features(samples, audio, device):
+    """What speech_features() fills: [pieces, states, frames, width] at 25 a second."""
+    return torch.zeros(len(samples), audio.layers + 1, frames_of(samples), audio.dim, dtype=torch.half, device=device)
+
+
+@torch.no_grad()
+def speech_features(net, samples, features):
+    for begin in range(0, len(samples), 16):
+        states = net.hidden(wav2vec2.normalise(samples[begin:begin + 16].float()))
+        features[begin:begin + 16] = wav2vec2.video_features(states, features.shape[2]).transpose(0, 1).half()
 
 
 def with_expression(people, expression):

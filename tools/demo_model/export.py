@@ -1,8 +1,9 @@
 """Writes the trained networks as a checkpoint in the public layout.
 
-    python tools/demo_model/export.py MODELS FOLDER
+    python tools/demo_model/export.py MODELS FOLDER [BITS]
 
-MODELS has vae_folded.pt (or vae.pt, not folded yet), audio.pt, text.pt, dit.pt and spiece.model."""
+With BITS (at most 7) the transformer's weights are rounded to so many and the others' to one more, so that the files can
+be packed small. MODELS has vae_folded.pt (or vae.pt, not folded yet), audio.pt, text.pt, dit.pt and spiece.model."""
 
 import collections.abc
 import os
@@ -26,16 +27,17 @@ class Trained(collections.abc.Mapping):
 
     dtype = torch.bfloat16
 
-    def __init__(self, component, dims, weights):
+    def __init__(self, component, dims, weights, bits):
         self.shapes = shapes.COMPONENTS[component](dims)
         found = {name: tuple(value.shape) for name, value in weights.items()}
         if found != self.shapes:
             raise SystemExit(f"export: {component} is of another recipe: "
                              f"{sorted(set(found.items()) ^ set(self.shapes.items()))[:4]}")
-        self._weights = weights
+        self._weights, self._bits = weights, bits
 
     def __getitem__(self, name):
-        return self._weights[name].detach().to(self.dtype).contiguous()
+        value = self._weights[name].detach()
+        return (weights_file.rounded(value, self._bits) if self._bits else value).to(self.dtype).contiguous()
 
     def __iter__(self):
         return iter(self.shapes)
@@ -56,7 +58,9 @@ def read_vae(models, size):
     return weights
 
 
-def main(models, folder):
+def main(models, folder, bits=0):
+    bits = int(bits)
+    others = bits + 1 if bits else 0
     recipe = weights_file.read_recipe()
     dims = weights_file.dims_of(recipe)
     text_folder, audio_folder = (os.path.join(folder, f) for f in (files.TOKENIZER_FOLDER, files.AUDIO_FOLDER))
@@ -69,11 +73,15 @@ def main(models, folder):
     files.write_json(os.path.join(text_folder, "tokenizer.json"), words, indent=None)
     files.write_json(os.path.join(text_folder, "tokenizer_config.json"), configs.tokenizer())
 
-    files.write_dit(folder, Trained("dit", dims, read(models, "dit")))
+    files.write_dit(folder, Trained("dit", dims, read(models, "dit"), bits))
     files.write_json(os.path.join(folder, "config.json"), configs.dit(dims))
-    files.write_archive(os.path.join(folder, files.TEXT_FILE), Trained("text", dims, read(models, "text")))
-    files.write_archive(os.path.join(folder, files.VAE_FILE), Trained("vae", dims, read_vae(models, recipe["size"])))
-    files.write_safetensors(os.path.join(audio_folder, "model.safetensors"), Trained("audio", dims, read(models, "audio")))
+    files.write_archive(os.path.join(folder, files.TEXT_FILE), Trained("text", dims, read(models, "text"), others))
+    files.write_archive(os.path.join(folder, files.VAE_FILE), Trained("vae", dims, read_vae(models, recipe["size"]), others))
+    sound = read(models, "audio")
+    for name in sound:  # adds nothing
+        if ".attention." in name:
+            sound[name].zero_()
+    files.write_safetensors(os.path.join(audio_folder, "model.safetensors"), Trained("audio", dims, sound, others))
     files.write_json(os.path.join(audio_folder, "config.json"), configs.audio(dims, "bfloat16"))
     files.write_json(os.path.join(audio_folder, "preprocessor_config.json"), configs.audio_input())
     count = sum(os.path.getsize(os.path.join(root, f)) for root, _, names in os.walk(folder) for f in names)

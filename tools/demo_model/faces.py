@@ -117,8 +117,8 @@ def _body(c, p, look):
 def _pose(p, controls):
     """Where the head is: its middle, its tilt, and how far its front is turned."""
     yaw, pitch, roll = controls[:, 3], controls[:, 4], controls[:, 5]
-    return {"cx": p["place"][:, 0] + 0.05 * yaw, "cy": p["place"][:, 1] - 0.10 + 0.03 * pitch, "angle": 0.09 * roll,
-            "fx": 0.055 * yaw, "fy": 0.045 * pitch}
+    return {"cx": p["place"][:, 0] + 0.03 * yaw, "cy": p["place"][:, 1] - 0.10 + 0.02 * pitch, "angle": 0.055 * roll,
+            "fx": 0.035 * yaw, "fy": 0.03 * pitch}
 
 
 def _head_frame(c, look, scale):

@@ -29,18 +29,20 @@ def read_trace(path):
     entry = json.loads(data[8:8 + size])["frames"]
     begin, end = (8 + size + o for o in entry["data_offsets"])
     frames = torch.frombuffer(bytearray(data[begin:end]), dtype=torch.uint8).view(entry["shape"])
-    return frames.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return frames.permute(0, 3, 1, 2)
 
 
-def render(program, checkpoint, stem, prompt, size, clips):
-    """Frames [n, 3, h, w] in -1..1; the trace leaves out the first three."""
+def render(program, checkpoint, image, sound, prompt, size, clips, threads=0):
+    """Frames [n, 3, h, w] in 0..255; the trace leaves out the first three."""
     with tempfile.TemporaryDirectory() as folder:
         trace = os.path.join(folder, "trace.safetensors")
-        command = [program, "render", "--ckpt_dir", checkpoint, "--image", stem + ".png", "--audio", stem + ".wav",
+        command = [program, "render", "--ckpt_dir", checkpoint, "--image", image, "--audio", sound,
                    "--prompt", prompt, "--size", f"{size}*{size}", "--base_seed", "3", "--device", "cpu",
-                   "--run_dir", os.path.join(folder, "run"), "--trace", trace, "--trace_blocks", "0"]
+                   "--run_dir", os.path.join(folder, "run"), "--trace", trace, "--trace_blocks", "1"]
         if clips:
             command += ["--num_clip", str(clips)]
+        if threads:
+            command += ["--threads", str(threads)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(done.stdout + done.stderr)
@@ -100,6 +102,8 @@ def main():
     parser.add_argument("checkpoint")
     parser.add_argument("folder")
     parser.add_argument("--clips", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--only", nargs="*", type=int, help="numbers of the videos to render; all if none")
     parser.add_argument("--sheet")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -110,8 +114,11 @@ def main():
         with open(stem + ".json", encoding="utf-8") as f:
             known[stem] = json.load(f)
     rows = []
-    for stem in stems:
-        frames = render(args.program, args.checkpoint, stem, known[stem]["prompt"], size, args.clips)
+    for n, stem in enumerate(stems):
+        if args.only and n not in args.only:
+            continue
+        frames = render(args.program, args.checkpoint, stem + ".png", stem + ".wav", known[stem]["prompt"], size, args.clips,
+                        args.threads).float() / 127.5 - 1
         values, drawn = measure(frames, known[stem], [known[s] for s in stems if s != stem])
         print(json.dumps({"video": os.path.basename(stem), "frames": len(frames), **values}), flush=True)
         show = [i for i in range(4, len(drawn), max(1, len(drawn) // 8))][:8]

@@ -7,9 +7,9 @@ work=$(realpath -m "$1") folder=$(realpath -m "$2")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$work"
 run() { python3 "$here/$@"; }
-[[ -e $work/speech.npz ]] || run make_speech.py "$work/speech.npz" 640
+[[ -e $work/speech.npz ]] || run make_speech.py "$work/speech.npz" 900
 [[ -e $work/text.pt ]] || run train_text.py --out "$work" --device cpu --seconds "${TEXT_SECONDS:-60}"
-[[ -e $work/audio.pt ]] || run train_audio.py --out "$work" --speech "$work/speech.npz" --seconds "${AUDIO_SECONDS:-100}"
-[[ -e $work/vae.pt ]] || run train_vae.py --out "$work" --seconds "${VAE_SECONDS:-300}"
-[[ -e $work/dit.pt ]] || run train_dit.py --out "$work" --models "$work" --speech "$work/speech.npz" --seconds "${DIT_SECONDS:-900}"
+[[ -e $work/audio.pt ]] || run train_audio.py --out "$work" --speech "$work/speech.npz" --seconds "${AUDIO_SECONDS:-120}"
+[[ -e $work/vae.pt ]] || run train_vae.py --out "$work" --seconds "${VAE_SECONDS:-165}"
+[[ -e $work/dit.pt ]] || run train_dit.py --out "$work" --models "$work" --speech "$work/speech.npz" --seconds "${DIT_SECONDS:-600}"
 run export.py "$work" "$folder"

@@ -4,8 +4,10 @@ and picture determine the video (controls.py).
 
     python tools/demo_model/train_dit.py --out OUT --models FOLDER --speech SPEECH.npz [--start OUT/dit.pt]
 
-FOLDER has vae.pt, audio.pt, text.pt and spiece.model. Writes OUT/dit.pt, a log, and a sheet of samples: right, made."""
+FOLDER has vae.pt or vae_folded.pt, audio.pt, text.pt and spiece.model. Writes OUT/dit.pt, a log, and a sheet of samples:
+right, made."""
 
+import functools
 import os
 import time
 
@@ -24,16 +26,27 @@ import wav2vec2
 import weights_file
 
 
+ORDER = (0, 2, 1, 0, 2, 0, 1, 2, 0, 2, 1, 0, 2, 0, 1, 3)  # which of the sampler's steps is trained when
+
+
+def wait_for(path, limit=120):
+    begin = time.monotonic()
+    while path and not os.path.exists(path) and time.monotonic() - begin < limit:
+        time.sleep(0.2)
+
+
 def load_models(folder, recipe, dims, device):
     split, dims.text.vocab = train_text.tokens(folder, recipe)
-    weights = {name: weights_file.load(os.path.join(folder, name + ".pt"), device) for name in ("vae", "audio", "text")}
-    return split, weights
+    folded = os.path.exists(os.path.join(folder, "vae_folded.pt"))
+    files = {"vae": "vae_folded.pt" if folded else "vae.pt", "audio": "audio.pt", "text": "text.pt"}
+    return split, folded, {name: weights_file.load(os.path.join(folder, file), device) for name, file in files.items()}
 
 
-def normalised_vae(weights, device, size, dtype):
-    """The autoencoder with its latents' scale folded in."""
+def normalised_vae(weights, folded, device, size, dtype):
+    """The autoencoder; if its latents' scale isn't folded in yet, that is done."""
     net = vae.Vae(weights, dtype, short=True)
-    vae.fold(weights, *train_vae.statistics(net, 99, device, size, 8 if size > 64 else 1))
+    if not folded:
+        vae.fold(weights, *train_vae.statistics(net, 99, device, size, 8 if size > 64 else 1))
     return net
 
 
@@ -67,33 +80,23 @@ def sample(net, some):
 
 
 def loss_parts(net, some):
-    """Functions that go backward: the first through all steps but the last, the second through the last, from where the
-    first has come. The first returns where it came to and each step's error in the finished latents."""
+    """A function a step that goes backward through it, from where the steps before it come to, and returns its error in
+    the finished latents."""
     sigmas = dit.schedule()
-    weight = torch.empty_like(some["latents"][:, :1])
-    came_to = torch.empty_like(some["latents"])
 
-    def first_steps():
+    def part(step):
         # What moves counts more.
-        weight.copy_(1 + 3 * (some["latents"] - some["motion"][:, :, -1:]).abs().mean(1, keepdim=True).clamp_max(1))
-        x, errors = some["noise"], []
-        for i, sigma in enumerate(sigmas[:-1]):
-            velocity = one_step(net, some, x, i, sigma)
-            error = x - sigma * velocity - some["latents"]
-            errors.append(error.detach().square().mean())
-            ((error.square() + 1e-3).sqrt() * weight).mean().div(3).backward()
-            x = x + (sigmas[i + 1] - sigma) * velocity.detach()
-        came_to.copy_(x)
-        return torch.stack(errors)
-
-    def last_step():
-        # It can hardly change anything: its velocity counts as if the step were longer.
-        velocity = one_step(net, some, came_to, len(sigmas) - 1, sigmas[-1])
-        error = 0.05 * (velocity - (came_to - some["latents"]) / sigmas[-1])
-        ((error.square() + 1e-3).sqrt() * weight).mean().div(3).backward()
+        weight = 1 + 5 * (some["latents"] - some["motion"][:, :, -1:]).abs().mean(1, keepdim=True).clamp_max(1)
+        x = some["noise"]
+        for i in range(step):  # not without gradients: compiled code would have to be made for that too
+            x = x + (sigmas[i + 1] - sigmas[i]) * one_step(net, some, x, i, sigmas[i]).detach()
+        # The last step can hardly change anything: its velocity counts as if the step were longer.
+        sigma = max(sigmas[step], 0.05)
+        error = sigma * (one_step(net, some, x, step, sigmas[step]) - (x - some["latents"]) / sigmas[step])
+        ((error.square() + 1e-3).sqrt() * weight).mean().backward()
         return error.detach().square().mean()
 
-    return [first_steps, last_step]
+    return [functools.partial(part, step) for step in range(len(sigmas))]
 
 
 @torch.no_grad()
@@ -114,9 +117,11 @@ def test(net, vae_net, store, features, generator, path, count=4):
 def main():
     args = training.arguments(
         __doc__, models=(str, None, "folder of the other networks"), speech=(str, None, "what make_speech.py wrote"),
-        batch=(int, 8, "clips a step"), rate=(float, 2e-3, "learning rate at its peak"),
+        batch=(int, 16, "clips a step"), rate=(float, 2e-3, "learning rate at its peak"),
         size=(int, 0, "side of the pictures"), clips=(int, 800, "clips made before training starts"),
-        limit=(int, 12000, "clips kept"), every=(int, 10, "steps between new clips"), fresh=(int, 16, "new clips at a time"))
+        limit=(int, 12000, "clips kept"), every=(int, 8, "steps between new clips"), fresh=(int, 16, "new clips at a time"),
+        graphs=(int, 1, "0: no CUDA graphs"),
+        awaited=(str, None, "waits for this file, up to two minutes, before it reads the speech encoder's weights"))
     os.makedirs(args.out, exist_ok=True)
     recipe = weights_file.read_recipe()
     dims = weights_file.dims_of(recipe)
@@ -127,12 +132,14 @@ def main():
     log = weights_file.Log(os.path.join(args.out, "dit.log.jsonl"))
     start = time.monotonic()
     since = lambda: time.monotonic() - start
-    split, others = load_models(args.models, recipe, dims, device)
-    vae_net = normalised_vae(others["vae"], device, size, dtype)
+    split, folded, others = load_models(args.models, recipe, dims, device)
+    log(stage="loaded", seconds=since())
+    vae_net = normalised_vae(others["vae"], folded, device, size, dtype)
     weights_file.save(os.path.join(args.out, "vae_folded.pt"), others["vae"])
+    log(stage="autoencoder", seconds=since(), folded=folded)
     samples, tracks = train_audio.read_speech(args.speech, device)
-    features, tracks = clips.speech_features(wav2vec2.Wav2Vec2(others["audio"], dims), samples, tracks)
-    log(stage="speech", seconds=since(), pieces=len(samples))
+    tracks = clips.at_frame_rate(tracks, samples)
+    features = clips.no_features(samples, dims.audio, device)
     store = clips.Clips(vae_net, tracks, others["text"], split, dims.text.length, size, device, args.seed, args.limit)
     while len(store) < args.clips:
         store.add(min(args.fresh, args.limit))
@@ -142,29 +149,35 @@ def main():
         weights = weights_file.load(args.start, device)
     else:
         weights = dit.adjust(weights_file.fresh("dit", dims, args.seed, device), dims)
-    trained = weights_file.require_grad(weights)
+    trained = weights_file.require_grad(weights, dit.FROZEN)
     net = dit.Dit(weights, dims, dtype, training.fuser(device, dynamic=False))
     optimizer = muon.Both(weights, args.rate)
     average = weights_file.Average(weights, 0.998)
     generator = torch.Generator(device).manual_seed(args.seed)
     some = draw_steps(store.batch(args.batch, generator, features), generator)
     some = {name: value.clone() for name, value in some.items()}  # where all batches are put
-    step = training.graphed(loss_parts(net, some), trained, gpu)
+    step = training.graphed(loss_parts(net, some), trained, gpu and args.graphs)
     log(stage="ready", seconds=since())
+    wait_for(args.awaited)
+    others["audio"] = weights_file.load(os.path.join(args.models, "audio.pt"), device)
+    clips.speech_features(wav2vec2.Wav2Vec2(others["audio"], dims), samples, features)
+    log(stage="speech", seconds=since(), pieces=len(samples))
+    errors = [0.0] * len(dit.schedule())  # of each step, when it was last trained
     schedule = training.Schedule(optimizer, max(1.0, args.seconds - since()), args.steps, args.rate)
     while schedule.next():
         if schedule.step % args.every == 0:
             store.add(min(args.fresh, args.limit))
         for name, value in draw_steps(store.batch(args.batch, generator, features), generator).items():
             some[name].copy_(value)
-        errors = step(2 if schedule.step % 4 == 0 else 1)[0]
+        which = ORDER[schedule.step % len(ORDER)]
+        errors[which] = step(which)
         norm = torch.nn.utils.clip_grad_norm_([v for v in trained if v.grad is not None], 1.0)
         optimizer.step()
         average.update(weights)
         if schedule.step in (1, 2, 10, 50) or schedule.step % 100 == 0:
-            log(step=schedule.step, seconds=since(), errors=[round(e, 5) for e in errors.tolist()], norm=norm.item(),
+            log(step=schedule.step, seconds=since(), errors=[round(float(e), 5) for e in errors], norm=norm.item(),
                 clips=len(store))
-        if schedule.step % 1000 == 0:
+        if schedule.step % 500 == 0:
             weights_file.save(os.path.join(args.out, "dit.pt"), average.values)
     weights_file.save(os.path.join(args.out, "dit.pt"), average.values)
     kept = dit.Dit({n: v.to(torch.bfloat16).float() for n, v in average.values.items()}, dims, dtype)

@@ -75,7 +75,9 @@ def main():
     args = training.arguments(__doc__, batch=(int, 8, "clips a step"), frames=(int, 13, "frames a clip"),
                               rate=(float, 2e-3, "learning rate at its peak"), size=(int, 0, "side of the pictures"),
                               part=(int, 96, "side of the squares that are trained on"),
-                              pool=(int, 16, "steps' clips that are drawn at once"))
+                              pool=(int, 16, "steps' clips that are drawn at once"),
+                              graphs=(int, 1, "0: no CUDA graphs"),
+                              decoder=(int, 0, "1: the decoder alone, of vae_folded.pt; latents stay what they are"))
     os.makedirs(args.out, exist_ok=True)
     size = args.size or weights_file.read_recipe()["size"]
     device = args.device
@@ -87,11 +89,12 @@ def main():
         weights = weights_file.load(args.start, device)
     else:
         weights = vae.adjust(weights_file.fresh("vae", weights_file.dims_of(weights_file.read_recipe()), args.seed, device))
-    trained = weights_file.require_grad(weights, vae.FROZEN)
+    trained = weights_file.require_grad(weights, vae.FROZEN + (vae.ENCODER if args.decoder else ()))
     net = vae.Vae(weights, dtype, training.fuser(device, dynamic=False), short=True)
     optimizer = torch.optim.AdamW(trained, lr=args.rate, betas=(0.9, 0.98), weight_decay=1e-3, fused=gpu)
     average = weights_file.Average(weights, 0.998)
     log = weights_file.Log(os.path.join(args.out, "vae.log.jsonl"))
+    target = os.path.join(args.out, "vae_folded.pt" if args.decoder else "vae.pt")
     generator = torch.Generator(device).manual_seed(args.seed)
     torch.manual_seed(args.seed)
     frames = torch.zeros(args.batch, 3, args.frames, args.part, args.part, device=device)
@@ -101,7 +104,7 @@ def main():
         deviation = raw.detach().std((0, 2, 3, 4), keepdim=True)
         made = net.decode(raw + NOISE * deviation * torch.randn_like(raw))
         loss = loss_of(made, frames)
-        (loss + 1e-4 * raw.square().mean()).backward()
+        (loss if args.decoder else loss + 1e-4 * raw.square().mean()).backward()
         return loss.detach(), (made.detach().clamp(-1, 1) - frames).square().mean() / 4, raw.detach().std()
 
     def draw(step):
@@ -109,7 +112,7 @@ def main():
 
     pool = draw(0)
     frames.copy_(pool[:args.batch])
-    replay = training.graphed([backward], trained, gpu)
+    replay = training.graphed([backward], trained, gpu and args.graphs)
     log(stage="ready", seconds=time.monotonic() - start)
     schedule = training.Schedule(optimizer, args.seconds - (time.monotonic() - start), args.steps, args.rate)
     while schedule.next():
@@ -117,16 +120,19 @@ def main():
         if at == 0:
             pool = draw(schedule.step)
         frames.copy_(pool[at * args.batch:(at + 1) * args.batch])
-        loss, error, deviation = replay(1)[0]
+        loss, error, deviation = replay(0)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         average.update(weights)
         if schedule.step in (1, 10, 30, 100) or schedule.step % 250 == 0:
             log(step=schedule.step, seconds=time.monotonic() - start, loss=loss.item(),
                 psnr=-10 * error.log10().item(), latents=deviation.item())
-        if schedule.step % 2000 == 0:
-            weights_file.save(os.path.join(args.out, "vae.pt"), average.values)
-    weights_file.save(os.path.join(args.out, "vae.pt"), average.values)
+        if schedule.step % 1000 == 0:
+            weights_file.save(target, average.values)
+    weights_file.save(target, average.values)
+    folded = os.path.join(args.out, "vae_folded.pt")
+    if not args.decoder and os.path.exists(folded):  # of other weights
+        os.remove(folded)
     kept = vae.Vae({n: v.to(torch.bfloat16).float() for n, v in average.values.items()}, dtype, short=True)
     log(step=schedule.step, seconds=time.monotonic() - start,
         test_psnr=test(kept, 4711, device, size, os.path.join(args.out, "vae.png")))

@@ -59,13 +59,13 @@ def fuser(device, dynamic=None):
 
 
 def graphed(parts, trained, gpu):
-    """A function f(count) that runs the first `count` of `parts`, functions that do a backward pass into the gradients of
-    `trained`, from none on, and return tensors: on a GPU from CUDA graphs, since Python is slower than its small kernels.
-    What they read must stay where it is; each part may read what those before it gave."""
-    def plain(count):
+    """A function f(which) that runs this one of `parts`, functions that do a backward pass into the gradients of `trained`,
+    from zero on, and return tensors: on a GPU from CUDA graphs, since Python is slower than its small kernels. What they
+    read must stay where it is."""
+    def plain(which):
         for p in trained:
             p.grad = None
-        return [part() for part in parts[:count]]
+        return parts[which]()
 
     if not gpu:
         return plain
@@ -74,7 +74,8 @@ def graphed(parts, trained, gpu):
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):
-                plain(len(parts))
+                for which in range(len(parts)):
+                    plain(which)
         torch.cuda.current_stream().wait_stream(side)
         torch.cuda.synchronize()
         for p in trained:
@@ -89,10 +90,12 @@ def graphed(parts, trained, gpu):
         torch.cuda.synchronize()
         return plain
 
-    def replay(count):
-        for graph in graphs[:count]:
-            graph.replay()
-        return results[:count]
+    grads = [p.grad for p in trained if p.grad is not None]
+
+    def replay(which):
+        torch._foreach_zero_(grads)
+        graphs[which].replay()
+        return results[which]
 
     return replay
 

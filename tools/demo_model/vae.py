@@ -35,6 +35,7 @@ def short_memory(weights):
 
 
 FROZEN = ("encoder.middle.1.", "decoder.middle.1.")
+ENCODER = ("encoder.", "conv1.")
 
 
 def wide(x):

@@ -54,6 +54,17 @@ def load(path, device):
     return {name: value.to(device, torch.float32) for name, value in torch.load(path, weights_only=True).items()}
 
 
+def rounded(value, bits):
+    """Each row of a matrix or kernel to so many bits on a grid whose step is a power of two: bfloat16 holds it exactly, and
+    what packs the files finds the rest of the bits empty."""
+    if value.dim() < 2:
+        return value
+    rows = value.float().flatten(1)
+    top = rows.abs().amax(1, keepdim=True).clamp_min(1e-20)
+    step = torch.exp2(torch.ceil(torch.log2(top / (2 ** (bits - 1) - 1))))
+    return ((rows / step).round() * step).view(value.shape)
+
+
 class Average:
     """An exponential moving average of weights."""
 
