@@ -25,12 +25,12 @@ int run_bench(int argc, const char* const* argv, const MpiSession& mpi) {
   std::string part;
   CLI::App app("Measures the transformer's step or the decoder with random weights made on the device.");
   app.name("latentcast bench");
-  app.add_option(
-         "part", part,
-         "dit, vae, kernels (the parts of dit), or one with options of its own: pipeline, load, checkpoint "
-         "(bench load --help)")
+  app.add_option("part", part,
+                 "dit, vae, kernels (the parts of dit), fp8 (its error), or one with options of its own: "
+                 "pipeline, load, checkpoint "
+                 "(bench load --help)")
       ->required()
-      ->check(CLI::IsMember({"dit", "vae", "kernels"}));
+      ->check(CLI::IsMember({"dit", "vae", "kernels", "fp8"}));
   add_bench_options(app, job);
   if (!parse_bench(app, argc, argv)) {
     return 0;
@@ -41,6 +41,7 @@ int run_bench(int argc, const char* const* argv, const MpiSession& mpi) {
   const ComputeDevice device = select_device(job.device, job.dtype, job.threads);
   nlohmann::ordered_json report = part == "dit"   ? bench_dit(job, model, device)
                                   : part == "vae" ? bench_vae(job, model, device)
+                                  : part == "fp8" ? bench_fp8(job, model, device)
                                                   : bench_kernels(job, model, device);
   describe(report, job, device);
   report["peak_device_bytes"] = peak_device_bytes(device);

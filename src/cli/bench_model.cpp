@@ -5,15 +5,7 @@
 #include <cstdio>
 #include <fstream>
 
-#include "random_source.h"
-#include <ATen/ATen.h>
-
 #include "latentcast/error.h"
-#include "latentcast/model/fp8_source.h"
-#include "latentcast/model/vae/latent_scale.h"
-#include "latentcast/pipeline/cache_setup.h"
-#include "latentcast/pipeline/stage.h"
-#include "latentcast/telemetry/memory.h"
 
 namespace latentcast {
 namespace {
@@ -77,59 +69,6 @@ Json summary(const std::vector<double>& times) {
           {"p90_ms", at(0.9)},
           {"max_ms", times.back()},
           {"repeats", times.size()}};
-}
-
-Json bench_dit(const BenchJob& job, const ModelShape& model, const ComputeDevice& device) {
-  const at::TensorOptions options = at::TensorOptions().dtype(device.dtype).device(device.device);
-  RandomSource source(options);
-  DitGlobalWeights globals = take_dit_globals(source, model.dit);
-  Fp8Source in_fp8(source);
-  auto layers =
-      std::make_unique<ResidentLayers>(job.fp8 ? static_cast<TensorSource&>(in_fp8) : source, model.dit);
-  synchronize(device);
-  const int64_t weights = peak_device_bytes(device);
-  const StageShape shape{job.height / 8, job.width / 8, 4};
-  const EulerSchedule schedule = make_euler_schedule(4, 3.0);
-  const at::TensorOptions plain = at::TensorOptions().device(device.device);
-  const StagePlan plan{0, {1, 2}, {0, model.dit.layers}};
-  const std::shared_ptr<HostPieces> pieces =
-      make_host_pieces(cache_shape(model.dit, plan, shape), job.caches, device, {});
-  DenoiseStage stage(model.dit, std::move(globals), std::move(layers), plan, shape, schedule,
-                     at::randn({64, model.dit.text_dim}, plain), {30, 0}, stage_memory(job.caches, pieces));
-  Trace off;
-  const at::Tensor motion = at::randn({kLatentChannels, 19, shape.latent_rows, shape.latent_columns}, plain);
-  stage.run_condition(stage.begin_condition(motion.narrow(1, 0, 1), motion), 0, off);
-  const at::Tensor latents =
-      at::randn({kLatentChannels, kBlockLatents, shape.latent_rows, shape.latent_columns}, plain);
-  const at::Tensor pose = at::zeros_like(latents);
-  BlockItem item;
-  item.audio = at::randn({1, kBlockFrames, model.dit.audio_dim}, plain);
-  const auto step = [&] {
-    const at::Tensor x = stage.run_layers(item, 1, stage.begin_step(latents, pose));
-    stage.advance(1, latents, stage.end_step(1, x));
-  };
-  synchronize(device);
-  const auto start = Clock::now();
-  step();
-  synchronize(device);
-  const std::chrono::duration<double> first = Clock::now() - start;
-  for (item.block = 1; item.block < 4; ++item.block) {
-    item.number = item.block;
-    step();  // fills the window
-  }
-  item.clip = 1;
-  item.block = 2;
-  item.number = 6;
-  Json report = {{"bench", "dit"},
-                 {"layers", model.dit.layers},
-                 {"dim", model.dit.dim},
-                 {"tokens", shape.block_tokens()},
-                 {"keys", 4 * shape.block_tokens() + shape.condition_tokens()},
-                 {"first_step_s", first.count()},
-                 {"step", summary(measure(device, job.repeats, step))},
-                 {"weights_bytes", weights}};
-  report["peak_device_bytes"] = peak_device_bytes(device);
-  return report;
 }
 
 void write_report(const Json& report, const BenchJob& job) {

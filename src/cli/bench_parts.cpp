@@ -157,7 +157,7 @@ void add_kernels(Parts& parts, const Bench& b) {
   const at::Tensor e = b.modulation;
   const double eps = 1e-6;
   const AttentionWeights& a = b.w.self_attention;
-  parts.kernel("modulated_norm", layers, row + normed,
+  parts.kernel("modulated_norm (the first layer's)", 1, row + normed,
                [&] { modulated_norm(b.x, e.narrow(0, 0, 1), e.narrow(0, 1, 1), eps, 1, b.form); });
   parts.kernel("split_query_key_value", layers, 6 * row,
                [&] { split_query_key_value(b.three, a.norm_q, a.norm_k, b.rope, eps, query, key, value); });
@@ -171,15 +171,22 @@ void add_kernels(Parts& parts, const Bench& b) {
   parts.kernel("rms_norm", layers + injectors, 2 * row, [&] { rms_norm(b.x, a.norm_q, eps); });
   parts.kernel("residual_modulated_norm", layers, 3 * row + normed,
                [&] { residual_modulated_norm(b.x, b.y, e[0], b.c, e[1], e[2], eps, b.form); });
-  parts.kernel("gated_residuals", layers, 5 * row, [&] { gated_residuals(b.x, b.y, e[0], b.c, b.f, e[1]); });
-  parts.kernel("modulated_norm (audio)", injectors, row + normed,
-               [&] { modulated_norm(b.x, b.per_latent, b.per_latent, 1e-5, 1, b.form); });
+  const at::Tensor next_shift = e.narrow(0, 0, 1), next_scale = e.narrow(0, 1, 1);
+  parts.kernel("gated_residuals_norm", layers - 1 - injectors, 5 * row + normed, [&] {
+    gated_residuals_norm(b.x, b.y, e[0], b.c, b.f, e[1], next_shift, next_scale, eps, b.form);
+  });
+  parts.kernel("gated_residuals_norm (audio)", injectors, 5 * row + normed, [&] {
+    gated_residuals_norm(b.x, b.y, e[0], b.c, b.f, e[1], b.per_latent, b.per_latent, 1e-5, b.form);
+  });
+  parts.kernel("gated_residuals (the last layer's)", 1, 5 * row,
+               [&] { gated_residuals(b.x, b.y, e[0], b.c, b.f, e[1]); });
+  parts.kernel("residual_norm (audio)", injectors, 3 * row + normed,
+               [&] { residual_norm(b.x, b.y, next_shift, next_scale, eps, b.form); });
   if (b.fp8()) {
     parts.kernel("quantize", 2 * layers + injectors, row + normed, [&] { quantize(b.x); });
     const auto wide = static_cast<int64_t>(b.wide.nbytes());
     parts.kernel("gelu_quantize", layers, wide + wide / 2, [&] { gelu_quantize(b.wide); });
   }
-  parts.kernel("add (audio)", injectors, 3 * row, [&] { at::add(b.x, b.y); });
 }
 
 void add_products(Parts& parts, const Bench& b) {

@@ -8,6 +8,7 @@
 
 #include "latentcast/comm/coordinate.h"
 #include "latentcast/error.h"
+#include "latentcast/model/dit/gpu_sizes.h"
 #include "latentcast/pipeline/cache_setup.h"
 #include "latentcast/pipeline/layer_costs.h"
 #include "latentcast/pipeline/layout_request.h"
@@ -78,6 +79,9 @@ RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator&
     setup.shape = {setup.inputs.latent_rows(), setup.inputs.latent_columns(),
                    agreed.infer_frames / kBlockFrames};
     setup.layout = lay_out(setup, mpi.world().size);
+    if (setup.device.is_cuda()) {
+      check_gpu_sizes(setup.checkpoint.dit_config);
+    }
     if (agreed.fp8) {
       check_fp8(setup);
     }

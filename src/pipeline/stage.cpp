@@ -119,20 +119,25 @@ at::Tensor DenoiseStage::run_layers(const BlockItem& item, int64_t timestep, at:
   pass.rope = block.rope;
   pass.audio = &block.audio;
   pass.speaker_mask = block.speaker_mask;
+  const std::vector<at::Tensor>& modulation = layer_modulation_[own_step];
+  BlockTokens tokens{std::move(x), {}};
   for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
     const int64_t own = layer - plan_.layers.begin;
     pause_point("computing");
-    pass.modulation = layer_modulation_[own_step][static_cast<size_t>(own)];
+    pass.modulation = modulation[static_cast<size_t>(own)];
+    pass.next_modulation =
+        layer + 1 < plan_.layers.end ? modulation[static_cast<size_t>(own) + 1] : at::Tensor();
     const PassKeys keys = cache_.acquire(own, reference);
     pass.own = keys.own;
     pass.attended = keys.attended;
-    x = run_block_layer(layers_->acquire(layer), config_, x, pass, text_.layers[static_cast<size_t>(own)]);
+    tokens = run_block_layer(layers_->acquire(layer), config_, tokens, pass,
+                             text_.layers[static_cast<size_t>(own)]);
     cache_.release(own);
   }
   if (timestep == plan_.timesteps.end - 1) {
     prepared_.erase(item.number);
   }
-  return x;
+  return tokens.x;
 }
 
 CachePass DenoiseStage::pass_of(int64_t timestep, int64_t block) const {

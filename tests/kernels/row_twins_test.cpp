@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "latentcast/kernels/linear_gelu.h"
+#include "latentcast/kernels/modulated_norm.h"
 #include "latentcast/kernels/residual.h"
 #include "latentcast/kernels/rotated_norm.h"
 
@@ -101,6 +102,29 @@ TEST(RowTwins, Residuals) {
                        plain_layer_norm_of(second) * (1 + wide(v[4])) + wide(v[3])),
             1e-5);
   EXPECT_LT(difference(gated_residuals(x, y, v[0], c, f, v[5]), second + wide(f) * wide(v[5])), 1e-5);
+}
+
+TEST(RowTwins, SumsWithTheirNorms) {
+  at::manual_seed(6);
+  const at::Tensor x = at::randn({6, 16}), y = at::randn({6, 16}), c = at::randn({6, 16}),
+                   f = at::randn({6, 16}), v = at::randn({6, 16});
+  const at::Tensor shift = v.narrow(0, 2, 2), scale = v.narrow(0, 4, 2);  // two groups of three rows
+  const auto normed = [&](const at::Tensor& sum) {
+    const at::Tensor by_row = plain_layer_norm_of(sum);
+    return by_row * (1 + wide(scale).repeat_interleave(3, 0)) + wide(shift).repeat_interleave(3, 0);
+  };
+  const at::Tensor all = wide(x) + wide(y) * wide(v[0]) + wide(c) + wide(f) * wide(v[1]);
+  const SumAndNorm four = gated_residuals_norm(x, y, v[0], c, f, v[1], shift, scale, kEpsilon);
+  EXPECT_LT(difference(four.sum, all), 1e-5);
+  EXPECT_LT(difference(four.normed.values, normed(all)), 1e-5);
+  const SumAndNorm two = residual_norm(x, c, shift, scale, kEpsilon);
+  EXPECT_LT(difference(two.sum, wide(x) + wide(c)), 1e-5);
+  EXPECT_LT(difference(two.normed.values, normed(wide(x) + wide(c))), 1e-5);
+  // In 8 bits as by the two operations one after the other.
+  const SumAndNorm low = residual_norm(x, c, shift, scale, kEpsilon, RowForm::kFp8);
+  const Rows after = modulated_norm(x + c, shift, scale, kEpsilon, 1, RowForm::kFp8);
+  EXPECT_TRUE(low.normed.values.to(at::kFloat).equal(after.values.to(at::kFloat)) &&
+              low.normed.scale.equal(after.scale));
 }
 
 TEST(RowTwins, LinearWithGelu) {

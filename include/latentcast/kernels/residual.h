@@ -27,4 +27,21 @@ Rows residual_modulated_norm(const at::Tensor& x, const at::Tensor& y, const at:
 at::Tensor gated_residuals(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
                            const at::Tensor& c, const at::Tensor& f, const at::Tensor& last_gate);
 
+/// A sum, rounded, and what modulated_norm() makes of it.
+struct SumAndNorm {
+  at::Tensor sum;
+  Rows normed;
+};
+
+/// gated_residuals(), then modulated_norm() with these shifts and scales [groups, dim]: the same numbers as
+/// by the two, in one go.
+SumAndNorm gated_residuals_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& gate,
+                                const at::Tensor& c, const at::Tensor& f, const at::Tensor& last_gate,
+                                const at::Tensor& shift, const at::Tensor& scale, double eps,
+                                RowForm form = RowForm::kPlain);
+
+/// x + c, then modulated_norm().
+SumAndNorm residual_norm(const at::Tensor& x, const at::Tensor& c, const at::Tensor& shift,
+                         const at::Tensor& scale, double eps, RowForm form = RowForm::kPlain);
+
 }  // namespace latentcast

@@ -26,15 +26,21 @@ class Results {
   at::Tensor values_, scales_;
 };
 
+/// Shifts and scales [groups, dim] among which rows are divided.
+void check_groups(int64_t rows, const at::Tensor& shift, const at::Tensor& scale, const char* name) {
+  const int64_t groups = shift.size(0);
+  TORCH_CHECK(groups > 0 && rows % groups == 0, name, ": ", rows, " rows can't be divided among ", groups,
+              " groups");
+  TORCH_CHECK(
+      shift.sizes() == scale.sizes() && shift.strides() == scale.strides() && shift.stride(0) % 4 == 0, name,
+      ": shift and scale differ in their layout");
+}
+
 Given modulated_norm_cuda(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale, double eps,
                           int64_t copies, bool fp8) {
   constexpr const char* kName = "modulated_norm";
   const int64_t rows = copies * x.size(0), groups = shift.size(0);
-  TORCH_CHECK(groups > 0 && rows % groups == 0, kName, ": ", rows, " rows can't be divided among ", groups,
-              " groups");
-  TORCH_CHECK(
-      shift.sizes() == scale.sizes() && shift.strides() == scale.strides() && shift.stride(0) % 4 == 0, kName,
-      ": shift and scale differ in their layout");
+  check_groups(rows, shift, scale, kName);
   const Results results(x, rows, fp8);
   C10_CUDA_CHECK(modulated_norm(
       {is_bf16(x), x.size(0), rows, groups, x.size(1), rows_of(x, kName), floats_of(shift, kName),
@@ -215,6 +221,40 @@ at::Tensor gated_residuals_cuda(const at::Tensor& x, const at::Tensor& y, const 
   return out;
 }
 
+std::tuple<at::Tensor, at::Tensor, at::Tensor> residual_sum_norm_cuda(
+    const at::Tensor& x, const std::optional<at::Tensor>& y, const std::optional<at::Tensor>& gate,
+    const at::Tensor& c, const std::optional<at::Tensor>& f, const std::optional<at::Tensor>& last_gate,
+    const at::Tensor& shift, const at::Tensor& scale, double eps, bool fp8) {
+  constexpr const char* kName = "residual_sum_norm";
+  check_groups(x.size(0), shift, scale, kName);
+  const at::Tensor sum = at::empty(x.sizes(), x.options());
+  const Results results(x, x.size(0), fp8);
+  Residual args{};
+  if (y) {
+    args = residual_args(Residual::kSumNorm, x, *y, *gate, kName);
+    args.f = term_of(*f, x, kName);
+    args.last_gate = floats_of(*last_gate, kName);
+  } else {
+    args.kind = Residual::kSumNorm;
+    args.bf16 = is_bf16(x);
+    args.rows = x.size(0);
+    args.dim = x.size(1);
+    args.x = rows_of(x, kName);
+  }
+  args.c = term_of(c, x, kName);
+  args.shift = floats_of(shift, kName);
+  args.scale = floats_of(scale, kName);
+  args.groups = shift.size(0);
+  args.modulation_stride = shift.stride(0);
+  args.eps = static_cast<float>(eps);
+  args.sum = sum.mutable_data_ptr();
+  args.out = results.plain();
+  args.fp8 = results.fp8();
+  C10_CUDA_CHECK(residual(args, current_stream()));
+  const auto [values, scales] = results.given();
+  return {sum, values, scales};
+}
+
 Given quantize_cuda(const at::Tensor& x, bool gelu) {
   const Results results(x, x.size(0), /*fp8=*/true);
   C10_CUDA_CHECK(quantize({is_bf16(x), gelu, x.size(0), x.size(1), rows_of(x, "quantize"), results.fp8()},
@@ -233,6 +273,7 @@ TORCH_LIBRARY_IMPL(latentcast, CUDA, library) {
   library.impl("gated_residual_norm", &gated_residual_norm_cuda);
   library.impl("residual_modulated_norm", &residual_modulated_norm_cuda);
   library.impl("gated_residuals", &gated_residuals_cuda);
+  library.impl("residual_sum_norm", &residual_sum_norm_cuda);
   library.impl("quantize", &quantize_cuda);
 }
 

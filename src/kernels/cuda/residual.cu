@@ -15,14 +15,25 @@ __global__ void __launch_bounds__(kThreads) residual_kernel(Residual args) {
   const int64_t row = blockIdx.x;
   Row<kVectors> values;
   values.load(row_of<T>(args.x, row), dim);
-  values.add_gated(row_of<T>(args.y, row), args.gate, dim);
+  const bool all = kKind != Residual::kSumNorm || args.y.data != nullptr;
+  if (all) values.add_gated(row_of<T>(args.y, row), args.gate, dim);
   if constexpr (kKind != Residual::kAffineNorm) values.add(row_of<T>(args.c, row), dim);
-  if constexpr (kKind == Residual::kSum) values.add_gated(row_of<T>(args.f, row), args.last_gate, dim);
+  if constexpr (kKind == Residual::kSum || kKind == Residual::kSumNorm) {
+    if (all) values.add_gated(row_of<T>(args.f, row), args.last_gate, dim);
+  }
+  if constexpr (kKind == Residual::kSumNorm) {
+    values.template round<T>();
+    values.store(static_cast<T*>(args.sum) + row * dim, dim);
+  }
   if constexpr (kKind != Residual::kSum) values.normalize(dim, args.eps);
   if constexpr (kKind == Residual::kAffineNorm) {
     values.scale_and_shift(static_cast<const T*>(args.weight), static_cast<const T*>(args.bias), dim);
   }
   if constexpr (kKind == Residual::kModulatedNorm) values.modulate(args.shift, args.scale, dim);
+  if constexpr (kKind == Residual::kSumNorm) {
+    const int64_t from = row / (args.rows / args.groups) * args.modulation_stride;
+    values.modulate(args.shift + from, args.scale + from, dim);
+  }
   values.template store<T, kFp8>(args.out, args.fp8, row, dim);
 }
 
@@ -50,6 +61,9 @@ cudaError_t residual(const Residual& args, cudaStream_t stream) {
       break;
     case Residual::kSum:
       launch<Residual::kSum>(args, stream);
+      break;
+    case Residual::kSumNorm:
+      launch<Residual::kSumNorm>(args, stream);
       break;
   }
   return cudaGetLastError();

@@ -58,6 +58,23 @@ __device__ inline void store8<float>(float* to, const float (&from)[kWidth]) {
   reinterpret_cast<float4*>(to)[1] = make_float4(from[4], from[5], from[6], from[7]);
 }
 
+/// GELU in its tanh form: (1 + tanh(u)) / 2 = 1 / (1 + exp(−2u)). Two of the few instructions that a
+/// processor does slowly, and none for numbers that can't come.
+__device__ inline float gelu_of(float x) {
+  const float power = x * (-2.3022082f - 0.10294324f * x * x);  // −2u as a power of two
+  float above, part;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(above) : "f"(power));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(part) : "f"(1 + above));
+  return x * part;
+}
+
+/// Rounded to a row's type and back.
+template <typename T>
+__device__ inline float rounded_to(float x) {
+  if constexpr (sizeof(T) == sizeof(__nv_bfloat16)) return __bfloat162float(__float2bfloat16_rn(x));
+  return x;
+}
+
 /// Sum over the block, the same for all threads and from call to call. `scratch` is for this call alone.
 template <int kWarps>
 __device__ inline float block_sum(float value, float (&scratch)[kWarps]) {
@@ -90,6 +107,24 @@ struct Fp8Row {
   float* scale;
 };
 
+/// A row as it lies in memory, on its way to a Row.
+template <typename T, int kVectors, int kBlock>
+struct RawRow {
+  static constexpr int kParts = kWidth * static_cast<int>(sizeof(T)) / 16;
+  uint4 parts[kVectors][kParts];
+
+  __device__ void load(const T* row, int dim) {
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+      const int column = (v * kBlock + threadIdx.x) * kWidth;
+#pragma unroll
+      for (int i = 0; i < kParts; ++i) {
+        parts[v][i] = column < dim ? reinterpret_cast<const uint4*>(row + column)[i] : make_uint4(0, 0, 0, 0);
+      }
+    }
+  }
+};
+
 /// One row: kVectors times 8 numbers a thread of kBlock, as many as dim has; the rest are zeros.
 template <int kVectors, int kBlock = kThreads>
 struct Row {
@@ -117,8 +152,24 @@ struct Row {
   }
 
   template <typename T>
+  __device__ void take(const RawRow<T, kVectors, kBlock>& raw) {
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) load8(reinterpret_cast<const T*>(raw.parts[v]), values[v]);
+  }
+
+  template <typename T>
   __device__ void store(T* row, int dim) const {
     each(dim, [&](int v, int column) { store8(row + column, values[v]); });
+  }
+
+  /// To what store() writes.
+  template <typename T>
+  __device__ void round() {
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) values[v][i] = rounded_to<T>(values[v][i]);
+    }
   }
 
   /// To `out`, or where kFp8 says so to `fp8`.
@@ -158,10 +209,7 @@ struct Row {
     each(dim, [&](int v, int) {
 #pragma unroll
       for (int i = 0; i < kWidth; ++i) {
-        const float x = values[v][i];
-        // (1 + tanh(u)) / 2 = 1 / (1 + exp(−2u))
-        const float twice_u = 1.5957691216f * (x + 0.044715f * x * x * x);
-        values[v][i] = __fdividef(x, 1 + __expf(-twice_u));
+        values[v][i] = gelu_of(values[v][i]);
       }
     });
   }
@@ -281,6 +329,14 @@ struct Row {
     });
   }
 };
+
+/// Of the current device.
+inline int processors() {
+  int device = 0, count = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+  return count;
+}
 
 /// Calls launch.template operator()<kVectors>() for rows of this length (at most kMaxRow).
 template <typename Launch>

@@ -50,16 +50,19 @@ struct RotatedNorm {
 };
 cudaError_t rotated_norm(const RotatedNorm& args, cudaStream_t stream);
 
-/// See residual.h; what isn't used is null.
+/// See residual.h; what isn't used is null. kSumNorm may be without y and f; its groups have rows / groups
+/// each.
 struct Residual {
-  enum Kind { kAffineNorm, kModulatedNorm, kSum } kind;
+  enum Kind { kAffineNorm, kModulatedNorm, kSum, kSumNorm } kind;
   bool bf16;
   int64_t rows, dim;
   Rows x, y, c, f;
   const float *gate, *last_gate;
   const void *weight, *bias;
   const float *shift, *scale;
+  int64_t groups, modulation_stride;  ///< kSumNorm only
   float eps;
+  void* sum;  ///< kSumNorm only
   void* out;
   Fp8Out fp8;  ///< instead of `out`, but for kSum
 };

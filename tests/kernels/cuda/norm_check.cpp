@@ -134,6 +134,37 @@ TEST_P(RowLengths, Residuals) {
   }
 }
 
+TEST_P(RowLengths, SumsWithTheirNorms) {
+  const int64_t dim = GetParam(), rows = 6;
+  const at::Tensor v = at::randn({6, dim}), there = v.to(gpu());
+  const at::Tensor others = as_bf16(at::randn({3, rows, dim}));
+  for (const auto& [name, input] : row_inputs(rows, dim)) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      const at::Tensor x = input.to(type).to(gpu()), y = others[0].to(type).to(gpu()),
+                       c = others[1].to(type).to(gpu()), f = others[2].to(type).to(gpu());
+      const std::string what = ", " + name + ", " + std::to_string(dim);
+      for (const RowForm form : {RowForm::kPlain, RowForm::kFp8}) {
+        // The same as by two kernels, to the bit, in groups of rows and in one.
+        for (const int64_t groups : {1, 2}) {
+          const at::Tensor shift = there.narrow(0, 2, groups), scale = there.narrow(0, 4, groups);
+          const auto same = [&](const SumAndNorm& ours, const at::Tensor& sum) {
+            const Rows normed = modulated_norm(sum, shift, scale, 1e-6, 1, form);
+            // A NaN is a NaN, whatever else its bits say.
+            const auto numbers = [](const at::Tensor& t) { return t.to(at::kFloat).nan_to_num(12345); };
+            return numbers(ours.sum).equal(numbers(sum)) &&
+                   numbers(ours.normed.values).equal(numbers(normed.values)) &&
+                   (form == RowForm::kPlain || numbers(ours.normed.scale).equal(numbers(normed.scale)));
+          };
+          EXPECT_TRUE(same(gated_residuals_norm(x, y, there[0], c, f, there[1], shift, scale, 1e-6, form),
+                           gated_residuals(x, y, there[0], c, f, there[1])))
+              << "gated_residuals_norm" << what;
+          EXPECT_TRUE(same(residual_norm(x, c, shift, scale, 1e-6, form), x + c)) << "residual_norm" << what;
+        }
+      }
+    }
+  }
+}
+
 TEST(Kernels, HeadsOfAnyEvenWidth) {
   at::manual_seed(9);
   for (const int64_t d : {2, 6, 12, 128}) {

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "latentcast/kernels/quantize.h"
 #include "latentcast/model/dit/audio_tokens.h"
 #include "latentcast/model/dit/caches.h"
 #include "latentcast/model/dit/weights.h"
@@ -12,10 +13,11 @@ namespace latentcast {
 
 /// What a block pass brings to one layer. Tensors are borrowed for the call.
 struct BlockPass {
-  at::Tensor modulation;  ///< [6, dim] float32: the layer's own and the timestep's, added
-  at::Tensor rope;        ///< of the block's tokens
-  KeyValue own;           ///< where the block's keys and values go, [n, heads, head_dim]
-  KeyValue attended;      ///< what its queries attend to, `own` included
+  at::Tensor modulation;       ///< [6, dim] float32: the layer's own and the timestep's, added
+  at::Tensor rope;             ///< of the block's tokens
+  KeyValue own;                ///< where the block's keys and values go, [n, heads, head_dim]
+  KeyValue attended;           ///< what its queries attend to, `own` included
+  at::Tensor next_modulation;  ///< the next layer's, if that follows on this rank; else undefined
   const AudioTokens* audio = nullptr;
   at::Tensor speaker_mask;  ///< [speakers, tokens, 1] where each speaker's sound acts; undefined: everywhere
 };
@@ -30,9 +32,15 @@ at::Tensor run_condition_layer(const DitLayerWeights& weights, const DitConfig& 
                                const at::Tensor& modulation, const at::Tensor& rope, const KeyValue& text,
                                ConditionKeys& made, bool last);
 
-/// One layer of a block pass on tokens x [n, dim], the audio injection after it included. The result is
-/// rounded to the compute type, so it can be passed to another rank.
-at::Tensor run_block_layer(const DitLayerWeights& weights, const DitConfig& config, const at::Tensor& x,
-                           const BlockPass& pass, const KeyValue& text);
+/// A block's tokens x [n, dim] between two layers, rounded to the compute type, so that they can be passed to
+/// another rank. Where the layer that follows was known, also what its self-attention's products take.
+struct BlockTokens {
+  at::Tensor x;
+  Rows normed;
+};
+
+/// One layer of a block pass, the audio injection after it included.
+BlockTokens run_block_layer(const DitLayerWeights& weights, const DitConfig& config,
+                            const BlockTokens& tokens, const BlockPass& pass, const KeyValue& text);
 
 }  // namespace latentcast
