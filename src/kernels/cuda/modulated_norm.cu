@@ -4,11 +4,11 @@
 namespace latentcast::cuda {
 namespace {
 
-template <typename T, int kVectors, bool kFp8>
-__global__ void __launch_bounds__(kThreads) modulated_norm_kernel(ModulatedNorm args) {
+template <typename T, int kVectors, int kBlock, bool kFp8>
+__global__ void __launch_bounds__(kBlock) modulated_norm_kernel(ModulatedNorm args) {
   const int dim = static_cast<int>(args.dim);
   const int64_t row = blockIdx.x, group = row / (args.out_rows / args.groups);
-  Row<kVectors> values;
+  Row<kVectors, kBlock> values;
   values.load(static_cast<const T*>(args.x.data) + row % args.rows * args.x.stride, dim);
   values.normalize(dim, args.eps);
   values.modulate(args.shift + group * args.modulation_stride, args.scale + group * args.modulation_stride,
@@ -20,10 +20,10 @@ __global__ void __launch_bounds__(kThreads) modulated_norm_kernel(ModulatedNorm 
 
 cudaError_t modulated_norm(const ModulatedNorm& args, cudaStream_t stream) {
   for_type(args.bf16, [&]<typename T>(const T*) {
-    for_row_length(args.dim, [&]<int kVectors>() {
+    for_norm_length(args.dim, [&]<int kVectors, int kBlock>() {
       for_output(args.fp8, [&]<bool kFp8>() {
-        modulated_norm_kernel<T, kVectors, kFp8>
-            <<<static_cast<unsigned>(args.out_rows), kThreads, 0, stream>>>(args);
+        modulated_norm_kernel<T, kVectors, kBlock, kFp8>
+            <<<static_cast<unsigned>(args.out_rows), kBlock, 0, stream>>>(args);
       });
     });
   });

@@ -9,11 +9,11 @@ __device__ const T* row_of(const Rows& rows, int64_t row) {
   return static_cast<const T*>(rows.data) + row * rows.stride;
 }
 
-template <typename T, int kVectors, bool kFp8, Residual::Kind kKind>
-__global__ void __launch_bounds__(kThreads) residual_kernel(Residual args) {
+template <typename T, int kVectors, int kBlock, bool kFp8, Residual::Kind kKind>
+__global__ void __launch_bounds__(kBlock) residual_kernel(Residual args) {
   const int dim = static_cast<int>(args.dim);
   const int64_t row = blockIdx.x;
-  Row<kVectors> values;
+  Row<kVectors, kBlock> values;
   values.load(row_of<T>(args.x, row), dim);
   const bool all = kKind != Residual::kSumNorm || args.y.data != nullptr;
   if (all) values.add_gated(row_of<T>(args.y, row), args.gate, dim);
@@ -40,10 +40,10 @@ __global__ void __launch_bounds__(kThreads) residual_kernel(Residual args) {
 template <Residual::Kind kKind>
 void launch(const Residual& args, cudaStream_t stream) {
   for_type(args.bf16, [&]<typename T>(const T*) {
-    for_row_length(args.dim, [&]<int kVectors>() {
+    for_norm_length(args.dim, [&]<int kVectors, int kBlock>() {
       for_output(args.fp8, [&]<bool kFp8>() {
-        residual_kernel<T, kVectors, kFp8, kKind>
-            <<<static_cast<unsigned>(args.rows), kThreads, 0, stream>>>(args);
+        residual_kernel<T, kVectors, kBlock, kFp8, kKind>
+            <<<static_cast<unsigned>(args.rows), kBlock, 0, stream>>>(args);
       });
     });
   });

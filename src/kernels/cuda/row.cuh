@@ -355,6 +355,19 @@ void for_row_length(int64_t dim, const Launch& launch) {
   }
 }
 
+/// Calls launch.template operator()<kVectors, kBlock>(): for norms with several terms, where many threads
+/// with a few numbers each have more loads under way than few threads with many. All norms of residual sums
+/// and modulated_norm() go by this one, so that their sums are in one order.
+template <typename Launch>
+void for_norm_length(int64_t dim, const Launch& launch) {
+  constexpr int kWideBlock = 320;
+  if (dim > 2 * kThreads * kWidth && dim <= 2 * kWideBlock * kWidth) {
+    launch.template operator()<2, kWideBlock>();
+  } else {
+    for_row_length(dim, [&]<int kVectors>() { launch.template operator()<kVectors, kThreads>(); });
+  }
+}
+
 /// Calls launch.template operator()<kFp8>().
 template <typename Launch>
 void for_output(const Fp8Out& fp8, const Launch& launch) {
