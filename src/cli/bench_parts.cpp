@@ -172,15 +172,17 @@ void add_kernels(Parts& parts, const Bench& b) {
   parts.kernel("residual_modulated_norm", layers, 3 * row + normed,
                [&] { residual_modulated_norm(b.x, b.y, e[0], b.c, e[1], e[2], eps, b.form); });
   const at::Tensor next_shift = e.narrow(0, 0, 1), next_scale = e.narrow(0, 1, 1);
-  parts.kernel("gated_residuals_norm", layers - 1 - injectors, 5 * row + normed, [&] {
+  // The last layer has no next one's norm; the sound's may be all it has.
+  const int64_t silent_end = b.config.inject_layers.back() == layers - 1 ? 0 : 1;
+  parts.kernel("gated_residuals_norm", layers - injectors - silent_end, 5 * row + normed, [&] {
     gated_residuals_norm(b.x, b.y, e[0], b.c, b.f, e[1], next_shift, next_scale, eps, b.form);
   });
   parts.kernel("gated_residuals_norm (audio)", injectors, 5 * row + normed, [&] {
     gated_residuals_norm(b.x, b.y, e[0], b.c, b.f, e[1], b.per_latent, b.per_latent, 1e-5, b.form);
   });
-  parts.kernel("gated_residuals (the last layer's)", 1, 5 * row,
+  parts.kernel("gated_residuals (the last layer's)", silent_end, 5 * row,
                [&] { gated_residuals(b.x, b.y, e[0], b.c, b.f, e[1]); });
-  parts.kernel("residual_norm (audio)", injectors, 3 * row + normed,
+  parts.kernel("residual_norm (audio)", injectors - 1 + silent_end, 3 * row + normed,
                [&] { residual_norm(b.x, b.y, next_shift, next_scale, eps, b.form); });
   if (b.fp8()) {
     parts.kernel("quantize", 2 * layers + injectors, row + normed, [&] { quantize(b.x); });
