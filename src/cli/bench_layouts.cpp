@@ -12,7 +12,7 @@ namespace {
   throw InputError(
       "--layouts: '" + text + "' " + why +
       ". Write WORK[@RANKS][/DECODER] with one, timestep, timestep+shard, timestep+shard-collective, layers, "
-      "layers+even or layers+N-N-... and off, stream, rank or after.");
+      "layers+even or layers+N-N-..., +nccl behind it, and off, stream, rank or after.");
 }
 
 /// A number from 1 up, 0 if it is none.
@@ -91,7 +91,12 @@ BenchLayout parse_bench_layout(const std::string& text, int world_size) {
   if (const auto decoder = take_behind(rest, '/')) layout.decoder = decoder_named(*decoder, text);
   const std::optional<std::string> ranks = take_behind(rest, '@');
   if (ranks) layout.ranks = number(*ranks);
-  set_work(layout, rest, text);
+  std::string work = rest;
+  if (work.ends_with("+nccl")) {
+    layout.sends = SendWay::kNccl;
+    take_behind(work, '+');
+  }
+  set_work(layout, work, text);
   const int least = layout.decoder == BenchDecoder::kRank ? 2 : 1;
   if (layout.ranks < least || layout.ranks > world_size) {
     refuse(text,

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "latentcast/comm/peer_shares.h"
+#include "latentcast/comm/communicator.h"
 #include "latentcast/pipeline/layout.h"
 
 namespace latentcast {
@@ -14,13 +14,14 @@ namespace latentcast {
 enum class BenchDecoder { kOff, kStream, kRank, kAfter };
 
 /// A layout that is to be measured: WORK[@RANKS][/DECODER], as "one", "timestep+shard",
-/// "timestep+shard-collective", "layers@2/stream", "layers+even", "layers+12-28".
+/// "timestep+shard-collective", "layers@2/stream", "layers+even", "layers+12-28", "layers+nccl".
 struct BenchLayout {
   std::string name;  ///< with ranks and decoder, in one way only
   int ranks = 1;     ///< the first ones of the run
   Split split = Split::kTimestep;
   bool shard = false;
   GatherWay gather = GatherWay::kAuto;  ///< of shards
+  SendWay sends = SendWay::kAuto;       ///< between GPUs
   LayerPartition partition;
   BenchDecoder decoder = BenchDecoder::kOff;
 };

@@ -41,9 +41,11 @@ class PipelineBench {
                            [&](int gpus) { return device_of_rank(mpi_.world(), gpus); });
     });
     meter_.emplace(device_);
-    pipeline_ = device_.is_cuda() && mpi_.world().size > 1
-                    ? make_nccl_communicator(mpi_, device_.device.index(), std::chrono::seconds(job_.timeout))
-                    : mpi_.cpu_communicator(std::chrono::seconds(job_.timeout));
+    pipeline_ = make_pipeline(SendWay::kAuto);
+    const auto by_nccl = [](const BenchLayout& layout) { return layout.sends == SendWay::kNccl; };
+    if (std::any_of(layouts_.begin(), layouts_.end(), by_nccl)) {
+      pipeline_by_nccl_ = make_pipeline(SendWay::kNccl);
+    }
   }
 
   Json run() {
@@ -71,6 +73,17 @@ class PipelineBench {
   }
 
  private:
+  std::unique_ptr<Communicator> make_pipeline(SendWay way) {
+    const auto deadline = std::chrono::seconds(job_.timeout);
+    return device_.is_cuda() && mpi_.world().size > 1
+               ? make_nccl_communicator(mpi_, device_.device.index(), deadline, way)
+               : mpi_.cpu_communicator(deadline);
+  }
+
+  Communicator& pipeline_of(const BenchLayout& bench) const {
+    return bench.sends == SendWay::kNccl ? *pipeline_by_nccl_ : *pipeline_;
+  }
+
   /// S and D, on rank 0 while the others wait.
   void measure_alone(Json& report) {
     Json alone;
@@ -83,7 +96,7 @@ class PipelineBench {
     alone = Json::parse(gather_strings(*control_, alone.dump()).front());
     costs_.step = alone["step"]["step"]["median_ms"].get<double>() / 1000;
     costs_.decode = alone["decode"]["decode"]["median_ms"].get<double>() / 1000;
-    costs_.layers = layer_costs(model_.dit, setup().shape());
+    costs_.layers = layer_costs(model_.dit, setup(*pipeline_).shape());
     report["S_ms"] = costs_.step * 1000;
     report["D_ms"] = costs_.decode * 1000;
     report["alone"] = alone;
@@ -99,7 +112,7 @@ class PipelineBench {
     MeasuredLayout measured{bench, 0, block_period(layout) * costs_.step};
     Json json = {{"name", bench.name}, {"layout", Json::parse(layout_json(layout))}};
     json["blocks"] = {{"run", blocks.all}, {"measured", blocks.measured()}};
-    const BenchSetup setup = this->setup();
+    const BenchSetup setup = this->setup(pipeline_of(bench));
     {
       std::optional<BenchRun> run;
       const std::string failure = make_and_run(setup, bench, layout, blocks, run);
@@ -124,7 +137,7 @@ class PipelineBench {
     meter_->reset_peak();
     std::unique_ptr<Communicator> group;
     if (layout.shard) {
-      group = pipeline_->split(takes_part && layout.stage_of(rank()) >= 0 ? 0 : -1);
+      group = pipeline_of(bench).split(takes_part && layout.stage_of(rank()) >= 0 ? 0 : -1);
     }
     std::string failure = if_it_fits(takes_part, [&] {
       run.emplace(setup, bench, layout, std::move(group));
@@ -181,6 +194,9 @@ class PipelineBench {
     json["first_block_s"] = ends.front();
     const std::vector<double>& work = layout.work;
     json["busiest_rank"] = std::max_element(work.begin(), work.end()) - work.begin();
+    if (const std::string way = pipeline_of(measured.bench).carrier().way; !way.empty()) {
+      json["sends"] = way;
+    }
     json["per_rank"] = Json::array();
     for (const std::string& text :
          gather_strings(*control_, run ? own_figures(*run, layout, begin, end).dump() : "")) {
@@ -242,12 +258,14 @@ class PipelineBench {
 
   int rank() const { return mpi_.world().rank; }
   bool is_root() const { return rank() == 0; }
-  BenchSetup setup() const { return {job_, model_, device_, rank(), *pipeline_, mpi_.activity()}; }
+  BenchSetup setup(Communicator& pipeline) const {
+    return {job_, model_, device_, rank(), pipeline, mpi_.activity()};
+  }
 
   const PipelineJob& job_;
   const ModelShape& model_;
   const MpiSession& mpi_;
-  std::unique_ptr<Communicator> control_, pipeline_;
+  std::unique_ptr<Communicator> control_, pipeline_, pipeline_by_nccl_;
   ComputeDevice device_;
   std::optional<GpuMemoryMeter> meter_;
   DeviceMemory made_;  // of the layout at hand, before it ran
@@ -261,7 +279,8 @@ void add_pipeline_options(CLI::App& app, PipelineJob& job) {
   app.add_option(
          "--layouts", job.layouts,
          "what to measure: WORK[@RANKS][/DECODER], joined by commas; WORK is one, timestep, timestep+shard, "
-         "timestep+shard-collective (by all-gathers), layers, layers+even or layers+N-N-...; DECODER is off "
+         "timestep+shard-collective (by all-gathers), layers, layers+even or layers+N-N-..., and +nccl "
+         "behind it if NCCL shall move what goes between two GPUs of a host; DECODER is off "
          "(the default), stream, rank or after "
          "(in line with the denoising); default: a list that suits the number of ranks")
       ->delimiter(',');

@@ -23,8 +23,8 @@ class Comparison {
     return find([&](const BenchLayout& other) {
       const BenchLayout& own = layout.bench;
       return other.ranks == own.ranks && other.split == own.split && other.shard == shard &&
-             other.decoder == decoder && other.partition.kind == own.partition.kind &&
-             other.partition.given == own.partition.given;
+             other.decoder == decoder && other.sends == own.sends &&
+             other.partition.kind == own.partition.kind && other.partition.given == own.partition.given;
     });
   }
 

@@ -28,6 +28,7 @@ class TimedCommunicator : public Communicator {
   std::unique_ptr<Communicator> split(int color) override;
   int64_t bytes_gathered() const override { return inner_.bytes_gathered(); }
   int64_t bytes_sent() const override { return inner_.bytes_sent(); }
+  Carrier carrier() const override { return inner_.carrier(); }
   RankActivity* activity() const override { return inner_.activity(); }
 
  private:

@@ -53,9 +53,9 @@ void CudaEvent::let_wait(cudaStream_t stream) const {
   check_cuda(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
 }
 
-CudaBytes::CudaBytes(size_t bytes) {
+CudaBytes::CudaBytes(size_t bytes, bool zeroed) {
   check_cuda(cudaMalloc(&bytes_, bytes), "cudaMalloc");
-  check_cuda(cudaMemset(bytes_, 0, bytes), "cudaMemset");
+  if (zeroed) check_cuda(cudaMemset(bytes_, 0, bytes), "cudaMemset");
 }
 
 CudaBytes::~CudaBytes() { cudaFree(bytes_); }

@@ -37,10 +37,10 @@ class CudaEvent {
   cudaEvent_t event_ = nullptr;
 };
 
-/// Plain device memory, zeroed.
+/// Plain device memory.
 class CudaBytes {
  public:
-  explicit CudaBytes(size_t bytes);
+  explicit CudaBytes(size_t bytes, bool zeroed = true);
   ~CudaBytes();
   CudaBytes(const CudaBytes&) = delete;
   CudaBytes& operator=(const CudaBytes&) = delete;

@@ -1,18 +1,17 @@
 #include "ipc_shares.h"
 
-#include <algorithm>
 #include <charconv>
 #include <exception>
 #include <optional>
 #include <utility>
 
 #include "cuda_handles.h"
+#include "ipc_agreement.h"
 #include "wait.h"
 #include <ATen/ATen.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
-#include <c10/util/Exception.h>
 
 #include "latentcast/error.h"
 
@@ -131,35 +130,6 @@ void IpcShares::wait_for_others_to_close() {
   const PeerWait wait(cpu_.activity() == nullptr ? nullptr : &cpu_.activity()->main,
                       "the other ranks: closing shares");
   wait_until([&] { return closed->test(); }, kEndDeadline);
-}
-
-bool on_one_host(const std::vector<Peer>& peers) {
-  return std::all_of(peers.begin(), peers.end(),
-                     [&](const Peer& peer) { return peer.host == peers.front().host; });
-}
-
-/// Runs `work`; what failed, if anything.
-template <typename Work>
-std::string refusal_of(const Work& work) {
-  try {
-    work();
-    return {};
-  } catch (const c10::Error& error) {
-    return error.what_without_backtrace();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-}
-
-/// The first line of the lowest rank that has one.
-std::string first_refusal(Communicator& cpu, const std::vector<Peer>& peers, const std::string& own) {
-  const std::vector<std::string> all = gather_strings(cpu, own);
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (!all[i].empty()) {
-      return name_of(peers[i]) + ": " + all[i].substr(0, all[i].find('\n'));
-    }
-  }
-  return {};
 }
 
 /// Offset and handle in one string.

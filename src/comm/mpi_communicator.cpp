@@ -50,6 +50,7 @@ class MpiCommunicator final : public Communicator {
   void barrier() override;
   std::unique_ptr<Communicator> split(int color) override;
 
+  Carrier carrier() const override { return {"mpi", {}}; }
   RankActivity* activity() const override { return group_->activity(); }
   int64_t bytes_gathered() const override { return bytes_gathered_; }
   int64_t bytes_sent() const override { return bytes_sent_; }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ipc_post.h"
 #include "ipc_shares.h"
 #include "nccl_group.h"
 #include "tensor_check.h"
@@ -42,7 +43,14 @@ class NcclCommunicator final : public Communicator {
       : group_(std::move(group)),
         cpu_(std::move(start.cpu)),
         deadline_(start.deadline),
-        at_abort_(std::move(start.at_abort)) {
+        at_abort_(std::move(start.at_abort)),
+        direct_(start.direct) {
+    if (direct_) {
+      const auto note = [group = group_.get()](const Operation& operation, std::shared_ptr<CudaEvent> end) {
+        group->remember(operation, std::move(end));
+      };
+      post_ = IpcPost::open(*cpu_, group_->peers(), group_->device(), deadline_, note, refusal_);
+    }
     at_abort_([weak = std::weak_ptr<NcclGroup>(group_)] {
       if (const std::shared_ptr<NcclGroup> held = weak.lock()) {
         held->abort();
@@ -50,6 +58,7 @@ class NcclCommunicator final : public Communicator {
     });
   }
   ~NcclCommunicator() override {
+    post_.reset();
     const bool failing = std::uncaught_exceptions() > 0;
     if (!ended_) {
       end_group(group_, failing ? std::chrono::nanoseconds(0) : deadline_);
@@ -70,6 +79,7 @@ class NcclCommunicator final : public Communicator {
   void barrier() override;
   std::unique_ptr<Communicator> split(int color) override;
 
+  Carrier carrier() const override { return {post_ ? "copy engines" : "nccl", refusal_}; }
   RankActivity* activity() const override { return cpu_->activity(); }
   int64_t bytes_gathered() const override { return bytes_gathered_; }
   int64_t bytes_sent() const override { return bytes_sent_; }
@@ -83,6 +93,7 @@ class NcclCommunicator final : public Communicator {
   void queue_up(NcclLink& link) const;
   std::unique_ptr<Transfer> launched(NcclLink& link, const Operation& operation,
                                      const std::vector<at::Tensor>& tensors);
+  Exchange launch_by_post(const std::vector<Message>& sends, const std::vector<Message>& receives);
   void enqueue_send(const Message& message);
   void enqueue_receive(const Message& message);
   void check_device(const at::Tensor& tensor, const char* operation) const;
@@ -92,6 +103,9 @@ class NcclCommunicator final : public Communicator {
   std::unique_ptr<Communicator> cpu_;
   std::chrono::seconds deadline_;
   std::function<void(std::function<void()>)> at_abort_;
+  bool direct_;
+  std::unique_ptr<IpcPost> post_;  ///< takes all that goes between two ranks; null: NCCL does
+  std::string refusal_;            ///< why there is no post, if it was wanted
   int64_t bytes_gathered_ = 0, bytes_sent_ = 0;
   bool ended_ = false;
 };
@@ -174,14 +188,17 @@ Exchange NcclCommunicator::launch_exchange(const std::vector<Message>& sends,
   for (const Message& message : sends) {
     check_device(message.tensor, "send");
     check_peer(message.peer, rank(), size(), "send");
-    queue_up(group_->to(message.peer));
     bytes_sent_ += static_cast<int64_t>(message.tensor.nbytes());
   }
   for (const Message& message : receives) {
     check_device(message.tensor, "receive");
     check_peer(message.peer, rank(), size(), "receive");
-    queue_up(group_->from(message.peer));
   }
+  if (post_) {
+    return launch_by_post(sends, receives);
+  }
+  for (const Message& message : sends) queue_up(group_->to(message.peer));
+  for (const Message& message : receives) queue_up(group_->from(message.peer));
   // In a group, nothing of ours comes between the kernels' launches: a rank whose host stood still there, for
   // memory or for a module, until its kernels are done would wait for a kernel that it has yet to launch.
   check_nccl(ncclGroupStart(), "ncclGroupStart");
@@ -199,6 +216,18 @@ Exchange NcclCommunicator::launch_exchange(const std::vector<Message>& sends,
     const auto bytes = static_cast<int64_t>(message.tensor.nbytes());
     exchange.receives.push_back(
         launched(group_->from(message.peer), {"receive", bytes, message.peer}, {message.tensor}));
+  }
+  return exchange;
+}
+
+Exchange NcclCommunicator::launch_by_post(const std::vector<Message>& sends,
+                                          const std::vector<Message>& receives) {
+  Exchange exchange;
+  for (const Message& message : receives) {
+    exchange.receives.push_back(post_->receive(message.tensor, message.peer));
+  }
+  for (const Message& message : sends) {
+    exchange.sends.push_back(post_->send(message.tensor, message.peer));
   }
   return exchange;
 }
@@ -253,6 +282,9 @@ void NcclCommunicator::barrier() {
     waited = wait_until(
         [&] {
           group_->check();
+          if (post_) {
+            post_->fetch_what_has_come();
+          }
           return end.done();
         },
         patience(activity(), deadline_));
@@ -268,7 +300,7 @@ void NcclCommunicator::barrier() {
 std::unique_ptr<Communicator> NcclCommunicator::split(int color) {
   at::Tensor colors = at::empty({size()}, at::kInt);
   cpu_->all_gather(at::full({1}, color, at::kInt), colors);
-  NcclStart start{cpu_->split(color), {}, group_->device(), deadline_, at_abort_};
+  NcclStart start{cpu_->split(color), {}, group_->device(), deadline_, at_abort_, direct_};
   if (!start.cpu) {
     return nullptr;
   }

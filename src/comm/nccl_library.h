@@ -20,6 +20,9 @@ struct NcclStart {
   /// Takes what is to be done before the process is ended by force (MpiSession::at_abort()).
   std::function<void(std::function<void()>)> at_abort = {};
 
+  /// Whether GPUs of one host send to one another by copy engines (IpcPost) if they can.
+  bool direct = true;
+
   RankActivity* activity() const { return cpu->activity(); }
 };
 

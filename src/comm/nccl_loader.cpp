@@ -30,7 +30,7 @@ MakeNcclCommunicator load_library() {
 }  // namespace
 
 std::unique_ptr<Communicator> make_nccl_communicator(const MpiSession& mpi, int device,
-                                                     std::chrono::seconds deadline) {
+                                                     std::chrono::seconds deadline, SendWay way) {
   if (mpi.world().size == 1) {
     return make_single_communicator();
   }
@@ -38,6 +38,7 @@ std::unique_ptr<Communicator> make_nccl_communicator(const MpiSession& mpi, int 
   NcclStart start{mpi.cpu_communicator(deadline), {}, device, deadline, [&mpi](std::function<void()> action) {
                     mpi.at_abort(std::move(action));
                   }};
+  start.direct = way == SendWay::kAuto;
   for (const std::string& host : mpi.gather_strings(mpi.world().host)) {
     start.peers.push_back({static_cast<int>(start.peers.size()), host});
   }

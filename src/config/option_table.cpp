@@ -107,7 +107,7 @@ constexpr Option kOptions[] = {
      "By timestep: each rank keeps a share of the weights, and layers are gathered as they are needed; auto: off.",
      Group::kRanks, kOurs, kRun},
     {"gather", &J::gather, "auto|collective",
-     "With --shard on: auto: GPUs of one host read one another's shares by copy engines, else by all-gathers; collective: all-gathers anyway.",
+     "auto: GPUs of one host read one another's memory by copy engines: sharded layers, and what is passed on; else NCCL or MPI moves them; collective: NCCL or MPI anyway.",
      Group::kRanks, kOurs, kRun},
     {"timeout", &J::timeout, "SECONDS", "How long ranks wait for one that makes no progress before all of them end.",
      Group::kRanks, kOurs, kRun},

@@ -31,7 +31,8 @@ RankWork::RankWork(const RankSetup& setup, const RenderPlan& plan, const Conditi
 void RankWork::make_links(const MpiSession& mpi) {
   const auto deadline = std::chrono::seconds(setup_.job.timeout);
   pipeline_ = setup_.device.is_cuda() && mpi.world().size > 1
-                  ? make_nccl_communicator(mpi, setup_.device.device.index(), deadline)
+                  ? make_nccl_communicator(mpi, setup_.device.device.index(), deadline,
+                                           setup_.job.gather == "auto" ? SendWay::kAuto : SendWay::kNccl)
                   : mpi.cpu_communicator(deadline);
   if (setup_.layout.shard) {
     shard_group_ = pipeline_->split(setup_.layout.stage_of(setup_.rank) >= 0 ? 0 : -1);
@@ -122,7 +123,8 @@ LatentSink RankWork::finished_sink() {
   return [this](const BlockItem&, const at::Tensor& latents) { hand_over(latents); };
 }
 
-/// One block may wait at the decode rank; a second one holds the last stage up: memory stays bounded.
+/// A few blocks may wait for the decode rank (one over NCCL or MPI, four in slots); the next one holds the
+/// last stage up: memory stays bounded.
 void RankWork::hand_over(const at::Tensor& latents) {
   if (handed_over_) {
     handed_over_->finish();
@@ -204,6 +206,13 @@ std::string RankWork::gathers_text() const {
          (refusal.empty() ? std::string() : ", since GPUs can't read one another's memory: " + refusal);
 }
 
+std::string RankWork::sends_text() const {
+  const Carrier carrier = pipeline_->carrier();
+  return carrier.refusal.empty() ? std::string()
+                                 : "tokens and latents pass by " + carrier.way +
+                                       ", since GPUs can't read one another's memory: " + carrier.refusal;
+}
+
 std::string RankWork::report() const {
   const StageCounters counters = stage_ ? stage_->counters() : StageCounters{};
   const ShardCounters shards = sharded_ ? sharded_->counters() : ShardCounters{};
@@ -213,6 +222,9 @@ std::string RankWork::report() const {
   json["block_passes"] = counters.block_passes;
   json["idle_passes"] = counters.idle_passes;
   json["ticks"] = counters.ticks;
+  if (const std::string way = pipeline_->carrier().way; !way.empty() && pipeline_->size() > 1) {
+    json["sends"] = way;
+  }
   if (sharded_ != nullptr) {
     json["gathers"] = sharded_->shares().way();
   }

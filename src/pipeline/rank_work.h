@@ -52,6 +52,8 @@ class RankWork {
 
   /// How sharded weights are gathered, in a line for people; empty if they aren't sharded.
   std::string gathers_text() const;
+  /// Why tokens and latents don't pass by copy engines, if they were to; else empty.
+  std::string sends_text() const;
 
   /// What this rank did, as a JSON object for report.json.
   std::string report() const;

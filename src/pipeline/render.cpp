@@ -222,6 +222,9 @@ class RankRender {
     if (const std::string gathers = work_->gathers_text(); setup_.is_root() && !gathers.empty()) {
       note_(gathers);
     }
+    if (const std::string sends = work_->sends_text(); setup_.is_root() && !sends.empty()) {
+      note_(sends);
+    }
     if (begin_.checkpoint) {
       activity().begin("reading the checkpoint");
       work_->restore(*begin_.checkpoint);

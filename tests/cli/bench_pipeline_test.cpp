@@ -44,6 +44,11 @@ TEST(BenchLayout, IsReadFromItsName) {
   const BenchLayout collective = parse_bench_layout("timestep+shard-collective", 2);
   EXPECT_TRUE(collective.shard);
   EXPECT_EQ(collective.gather, GatherWay::kCollective);
+  EXPECT_EQ(collective.sends, SendWay::kAuto);
+  const BenchLayout by_nccl = parse_bench_layout("layers+21-19+nccl/stream", 2);
+  EXPECT_EQ(by_nccl.sends, SendWay::kNccl);
+  EXPECT_EQ(by_nccl.name, "layers+21-19+nccl@2/stream");
+  EXPECT_THAT(by_nccl.partition.given, testing::ElementsAre(21, 19));
   EXPECT_EQ(parse_bench_layout("one/after", 4).name, "one/after");
   EXPECT_EQ(parse_bench_layout("one", 4).ranks, 1);
   EXPECT_EQ(parse_bench_layout("layers+even/rank", 4).partition.kind, LayerPartition::Kind::kEven);

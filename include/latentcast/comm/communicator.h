@@ -23,7 +23,8 @@ class [[nodiscard]] Transfer {
   virtual ~Transfer() = default;
   /// Whether it is done; never waits.
   virtual bool test() = 0;
-  /// Waits, sleeping in between, until it is done. On a GPU: makes the current stream wait, not the host.
+  /// Waits, sleeping in between, until it is done. On a GPU: makes the current stream wait; the host at
+  /// most until the peer has launched its part.
   /// Throws PeerFailure naming the peer if the communicator's deadline passes without the operation's end;
   /// while a watchdog watches the ranks, waits for as long as it lets them.
   virtual void finish() = 0;
@@ -34,6 +35,16 @@ struct Message {
   at::Tensor tensor;
   int peer = 0;
 };
+
+/// What moves tensors between two ranks of a group.
+struct Carrier {
+  std::string way;      ///< "copy engines", "nccl", "mpi"; empty: nothing to move, or nobody asks
+  std::string refusal;  ///< why not copy engines, if they were wanted
+};
+
+/// Whether GPUs of one host fetch by copy engines what others send them, if they can, or NCCL moves it
+/// anyway.
+enum class SendWay { kAuto, kNccl };
 
 /// Transfers of an exchange, in the order of its messages.
 struct Exchange {
@@ -80,6 +91,8 @@ class Communicator {
 
   /// Of this rank, where waits are noted; null if nobody keeps one.
   virtual RankActivity* activity() const { return nullptr; }
+
+  virtual Carrier carrier() const { return {}; }
 
   void send(const at::Tensor& tensor, int to) { launch_send(tensor, to)->finish(); }
   void receive(const at::Tensor& tensor, int from) { launch_receive(tensor, from)->finish(); }
@@ -178,12 +191,15 @@ std::vector<std::string> gather_strings(Communicator& cpu, const std::string& ow
 std::unique_ptr<Communicator> make_single_communicator();
 
 /// All ranks, for CUDA tensors over NCCL; MPI only starts it. Loads liblatentcast_cuda.so, which holds
-/// everything that needs CUDA's libraries. Collective; select_device() comes first. On a GPU the host never
-/// waits in launch_…() and finish(), so a peer's silence shows in barrier() only; call that also before the
-/// communicator goes. Throws InternalError if the library or NCCL can't be used, InputError if two ranks have
-/// the same GPU.
+/// everything that needs CUDA's libraries. Collective; select_device() comes first. Among GPUs of one host
+/// that reach one another's memory the host waits in finish() of a receive until the peer has launched its
+/// send, and in a send until the peer has launched the receive of the fourth before. Besides that the host
+/// never waits in launch_…() and finish(), so a peer's silence may show in barrier() only; call that also
+/// before the communicator goes. Throws InternalError if the library or NCCL can't be used, InputError if two
+/// ranks have the same GPU.
 std::unique_ptr<Communicator> make_nccl_communicator(const MpiSession& mpi, int device,
-                                                     std::chrono::seconds deadline);
+                                                     std::chrono::seconds deadline,
+                                                     SendWay way = SendWay::kAuto);
 
 /// The GPU that a rank takes: the only one it sees, or the one of its local rank. Throws InputError if there
 /// are fewer visible GPUs than ranks on the host.
