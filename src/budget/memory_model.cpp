@@ -97,23 +97,39 @@ class RankEstimate {
     const GlobalBytes globals = global_bytes(model_, element);
     stays("layers", weight_bytes(model_, layout_, memory_.rank, element, means_.fp8));
     stays("rest of the transformer", globals.kept);
-    const CacheBytes caches = cache_bytes(cache_shape(model_, work_, stage), means_.cache, element);
-    stays("attention caches", caches.device);
+    const AttentionCacheShape shape = cache_shape(model_, work_, stage);
+    const CacheBytes caches = cache_bytes(shape, means_.cache, element);
+    stays("attention caches", caches.device + (work_.on_gpu ? rounding(shape) : 0));
     memory_.host.push_back({"attention caches", caches.host});
     stays("prompt", stage.layers.size() * 2 * model_.text_len * model_.dim * element);
     if (work_.exact_checkpoints) {
+      // What is in host memory already needn't be copied.
+      int64_t copied = 0;
+      for (int64_t layer = 0; layer < shape.layers; ++layer) {
+        copied += window_on_device(means_.cache, layer, shape.layers) ? 1 : 0;
+      }
       const int64_t kept = work_.block_tokens() * (work_.blocks_per_clip - 1) * 2 * model_.dim * element;
-      memory_.host.push_back({"checkpoints", kept * stage.timesteps.size() * stage.layers.size()});
+      memory_.host.push_back({"checkpoints", kept * shape.timesteps * copied});
     }
     if (!work_.on_gpu) return;
     memory_.device.push_back({"a step's work", step_bytes()});
     if (work_.pose && stage.layers.begin == 0) memory_.device.push_back({"poses", pose_bytes()});
-    memory_.loading.push_back({"loading", globals.dropped + loading_bytes()});
+    memory_.loading.push_back({"loading", globals.dropped + measured::kLoading});
   }
 
-  /// Beside the one tensor or two that are being read, quantised or merged.
-  int64_t loading_bytes() const {
-    return 2 * model_.ffn_dim * model_.dim * work_.element_bytes + measured::kLoading;
+  /// What attention reads in place is mapped, in pieces of the GPU's own size.
+  int64_t rounding(const AttentionCacheShape& shape) const {
+    constexpr int64_t kPiece = int64_t{2} << 20;
+    const auto lost = [&](int64_t tokens) {
+      const int64_t bytes = tokens * shape.dim() * work_.element_bytes;
+      return rounded_up(bytes, kPiece) - bytes;
+    };
+    int64_t bytes = 0;
+    for (int64_t layer = 0; layer < shape.layers; ++layer) {
+      if (!window_in_place(means_.cache, layer, shape.layers)) continue;
+      bytes += 2 * shape.timesteps * lost(shape.window_tokens()) + 2 * lost(shape.condition_tokens());
+    }
+    return bytes;
   }
 
   int64_t pose_bytes() const {
@@ -148,8 +164,8 @@ class RankEstimate {
       memory_.device.push_back({"decoder's state", state});
       memory_.device.push_back({"decoding", decoding});
     } else {
-      // In turn with the steps, which then have given back what they worked in.
-      const int64_t step = layout_.stage_of(memory_.rank) >= 0 ? step_bytes() : 0;
+      // In turn with the steps, which then have given back what depends on the size.
+      const int64_t step = layout_.stage_of(memory_.rank) >= 0 ? step_bytes() - measured::kStep : 0;
       memory_.device.push_back({"decoding, in turn", std::max<int64_t>(state + decoding - step, 0)});
     }
   }
@@ -159,7 +175,7 @@ class RankEstimate {
     int64_t tensors = 0;
     for (const MemoryPart& part : memory_.device) tensors += part.bytes;
     memory_.device.push_back({"slack", measured::kSlack + tensors / measured::kSlackPart});
-    stays("CUDA and NCCL", outside_bytes(layout_.world_size));
+    stays("CUDA and NCCL", outside_bytes(layout_));
   }
 
   /// There while weights are loaded, and afterwards.
@@ -236,7 +252,10 @@ int64_t decoding_bytes(const ModelSizes& model, const WorkSizes& work) {
                   pixels * latents * measured::kDecodingWhole);
 }
 
-int64_t outside_bytes(int world_size) { return measured::kContext + (world_size > 1 ? measured::kLinks : 0); }
+int64_t outside_bytes(const RankLayout& layout) {
+  return measured::kContext + (layout.world_size > 1 ? measured::kLinks : 0) +
+         (layout.shard ? measured::kGatherLinks : 0);
+}
 
 std::vector<RankMemory> estimate_memory(const ModelSizes& model, const WorkSizes& work,
                                         const RankLayout& layout, const MemoryMeans& means) {

@@ -60,13 +60,16 @@ std::vector<MemoryMeans> means_to_try(const MemoryRequest& request) {
     change(next);
     if (!(next == ladder.back())) ladder.push_back(next);
   };
+  const bool given = request.given.cache.fp8;
   if (request.fp8_works) add([](MemoryMeans& means) { means.fp8 = true; });
   add([](MemoryMeans& means) { means.cache.fp8 = true; });
-  add([](MemoryMeans& means) { means.cache.on_host = true; });
-  add([](MemoryMeans& means) { means.cache.condition_on_host = true; });
-  add([](MemoryMeans& means) { means.decoder_state_on_host = true; });
-  // With all of it on the host, unpacking 8 bits takes room that bf16 needs none of.
-  add([&](MemoryMeans& means) { means.cache.fp8 = request.given.cache.fp8; });
+  // From the host the link keeps up with the network's own type, and unpacking 8 bits would take time and
+  // room; with the condition's rows it no longer does.
+  add([&](MemoryMeans& means) { means.cache.on_host = true, means.cache.fp8 = given; });
+  add([](MemoryMeans& means) { means.cache.condition_on_host = means.cache.fp8 = true; });
+  add([&](MemoryMeans& means) { means.cache.fp8 = given; });
+  add([](MemoryMeans& means) { means.decoder_state_on_host = means.cache.fp8 = true; });
+  add([&](MemoryMeans& means) { means.cache.fp8 = given; });
   return ladder;
 }
 

@@ -81,13 +81,13 @@ GlobalBytes global_bytes(const ModelSizes& model, int64_t element_bytes);
 int64_t decoding_bytes(const ModelSizes& model, const WorkSizes& work);
 
 /// What each rank of the layout takes. Tensors that stay are counted from their shapes; room to work in, the
-/// allocator's slack, CUDA's context and NCCL's buffers by what was measured (src/budget/measured.h). On a CPU only
-/// what stays counts.
+/// allocator's slack, CUDA's context and NCCL's buffers by what was measured (src/budget/measured.h). On a
+/// CPU only what stays counts.
 std::vector<RankMemory> estimate_memory(const ModelSizes& model, const WorkSizes& work,
                                         const RankLayout& layout, const MemoryMeans& means);
 
 /// What CUDA takes besides tensors and caches, with NCCL's buffers if there are several ranks.
-int64_t outside_bytes(int world_size);
+int64_t outside_bytes(const RankLayout& layout);
 
 /// GiB with one decimal, rounded up.
 std::string gib_text(int64_t bytes);

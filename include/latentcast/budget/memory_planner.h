@@ -32,12 +32,12 @@ struct MemoryPlan {
   int64_t device_bytes() const;
 };
 
-/// The means and layout that cost least and keep every rank within the budget: DESIGN's order, one after the
-/// other, each time all layouts, the fastest first: weights whole, then divided over the ranks; weights in 8
-/// bits; windows of the attention caches in 8 bits; these windows in host memory, of as few layers as
-/// possible; the condition's rows there too; the decoder's state there; the windows there, but in the
-/// network's own type, which takes no room to unpack. Throws InputError that names the smallest budget that
-/// would do, and with which options, if nothing fits.
+/// The means and layout that cost least and keep every rank within the budget: one after the other, each time
+/// all layouts, the fastest first: weights whole, then divided over the ranks; weights in 8 bits; windows of
+/// the attention caches in 8 bits; these windows in host memory, in the network's own type, of as few layers
+/// as possible; the condition's rows there too, and the decoder's state, each first with windows in 8 bits,
+/// which are faster then, and without, which takes less. Throws InputError that names the smallest budget
+/// that would do, and with which options, if nothing fits.
 MemoryPlan plan_memory(const MemoryRequest& request);
 
 /// The options of `render` that ask for this plan whatever the budget, each with its dashes.
