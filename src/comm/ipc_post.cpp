@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "copied.h"
 #include "ipc_agreement.h"
 #include "wait.h"
 #include <ATen/ATen.h>
@@ -74,18 +75,6 @@ struct IpcPost::Parcel {
   at::Tensor note_bytes = at::empty({static_cast<int64_t>(sizeof(Note))}, at::kByte);
   std::unique_ptr<Transfer> note;
   std::shared_ptr<CudaEvent> end;  ///< once it is being fetched
-};
-
-/// The tensor has been copied into a slot, in the order of the stream.
-class IpcPost::Sent final : public Transfer {
- public:
-  Sent(c10::DeviceIndex device, cudaStream_t stream) : device_(device), end_(stream) {}
-  bool test() override { return end_.done(); }
-  void finish() override { end_.let_wait(c10::cuda::getCurrentCUDAStream(device_)); }
-
- private:
-  c10::DeviceIndex device_;
-  CudaEvent end_;
 };
 
 class IpcPost::Received final : public Transfer {
@@ -245,7 +234,7 @@ std::unique_ptr<Transfer> IpcPost::send(const at::Tensor& tensor, int to) {
   slot.reply = replies_->launch_receive(slot.reply_room, to);
   slot.note = notes_->launch_send(as_tensor(note), to);
   fetch_what_has_come();
-  return std::make_unique<Sent>(device_, stream);
+  return std::make_unique<Copied>(device_, stream);
 }
 
 /// Until the peer's host has launched the fetching of the slot's last message.

@@ -56,7 +56,6 @@ class IpcPost {
   struct Slot;
   struct OpenSlot;
   struct Parcel;
-  class Sent;
   class Received;
 
   IpcPost(Communicator& cpu, std::vector<Peer> peers, int device, std::chrono::nanoseconds deadline,

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "copied.h"
 #include "cuda_handles.h"
 #include "ipc_agreement.h"
 #include "wait.h"
@@ -26,18 +27,6 @@ constexpr std::chrono::seconds kEndDeadline(10);
 struct OpenShare {
   std::shared_ptr<void> memory;  ///< the allocation it lies in; closed with the last copy; none for our own
   const char* begin = nullptr;
-};
-
-/// A copy on a stream of its own.
-class Copied final : public Transfer {
- public:
-  Copied(c10::DeviceIndex device, cudaStream_t stream) : device_(device), end_(stream) {}
-  bool test() override { return end_.done(); }
-  void finish() override { end_.let_wait(c10::cuda::getCurrentCUDAStream(device_)); }
-
- private:
-  c10::DeviceIndex device_;
-  CudaEvent end_;
 };
 
 class IpcShares final : public PeerShares {
