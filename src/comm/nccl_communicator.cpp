@@ -5,6 +5,7 @@
 #include "ipc_post.h"
 #include "ipc_shares.h"
 #include "nccl_group.h"
+#include "nccl_pending.h"
 #include "tensor_check.h"
 #include "wait.h"
 #include <ATen/ATen.h>
@@ -39,36 +40,30 @@ class NcclTransfer final : public Transfer {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(std::shared_ptr<NcclGroup> group, NcclStart start)
-      : group_(std::move(group)),
-        cpu_(std::move(start.cpu)),
-        deadline_(start.deadline),
-        at_abort_(std::move(start.at_abort)),
-        direct_(start.direct) {
-    if (direct_) {
-      const auto note = [group = group_.get()](const Operation& operation, std::shared_ptr<CudaEvent> end) {
-        group->remember(operation, std::move(end));
+  explicit NcclCommunicator(NcclStart start)
+      : start_(std::move(start)), pending_(peers(), rank(), start_.device, start_.activity()) {
+    if (start_.direct) {
+      const auto note = [this](const Operation& operation, std::shared_ptr<CudaEvent> end) {
+        pending_.add(operation, std::move(end));
       };
-      post_ = IpcPost::open(*cpu_, group_->peers(), group_->device(), deadline_, note, refusal_);
+      post_ = IpcPost::open(cpu(), peers(), start_.device, start_.deadline, note, refusal_);
     }
-    at_abort_([weak = std::weak_ptr<NcclGroup>(group_)] {
-      if (const std::shared_ptr<NcclGroup> held = weak.lock()) {
-        held->abort();
-      }
-    });
+    if (!post_) {
+      nccl();  // sends aren't collective: all ranks are here now
+    }
   }
   ~NcclCommunicator() override {
     post_.reset();
     const bool failing = std::uncaught_exceptions() > 0;
-    if (!ended_) {
-      end_group(group_, failing ? std::chrono::nanoseconds(0) : deadline_);
+    if (group_ && !ended_) {
+      end_group(group_, failing ? std::chrono::nanoseconds(0) : std::chrono::nanoseconds(start_.deadline));
     }
   }
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
 
-  int rank() const override { return group_->rank(); }
-  int size() const override { return group_->size(); }
+  int rank() const override { return start_.cpu->rank(); }
+  int size() const override { return start_.cpu->size(); }
 
   std::unique_ptr<Transfer> launch_send(const at::Tensor& tensor, int to) override;
   std::unique_ptr<Transfer> launch_receive(const at::Tensor& tensor, int from) override;
@@ -79,12 +74,24 @@ class NcclCommunicator final : public Communicator {
   void barrier() override;
   std::unique_ptr<Communicator> split(int color) override;
 
-  Carrier carrier() const override { return {post_ ? "copy engines" : "nccl", refusal_}; }
-  RankActivity* activity() const override { return cpu_->activity(); }
+  Carrier carrier() const override { return {post_ ? "copy engines" : "nccl", refusal_, group_ != nullptr}; }
+  RankActivity* activity() const override { return start_.activity(); }
   int64_t bytes_gathered() const override { return bytes_gathered_; }
   int64_t bytes_sent() const override { return bytes_sent_; }
 
  private:
+  Communicator& cpu() const { return *start_.cpu; }
+  const std::vector<Peer>& peers() const { return start_.peers; }
+  c10::DeviceIndex device() const { return static_cast<c10::DeviceIndex>(start_.device); }
+  /// NCCL's links, made at the first call, which is collective.
+  NcclGroup& nccl();
+  /// What the hosts tell one another where NCCL isn't there to.
+  struct Word {
+    at::Tensor all;
+    std::unique_ptr<Transfer> transfer;
+  };
+  bool all_are_here(const CudaEvent& launched, Word& word) const;
+
   /// Puts an operation of NCCL's on the link's stream, behind all that the current stream has been given so
   /// far.
   template <typename Enqueue>
@@ -99,22 +106,32 @@ class NcclCommunicator final : public Communicator {
   void check_device(const at::Tensor& tensor, const char* operation) const;
   [[noreturn]] void fail(const PeerFailure& failure);
 
-  std::shared_ptr<NcclGroup> group_;
-  std::unique_ptr<Communicator> cpu_;
-  std::chrono::seconds deadline_;
-  std::function<void(std::function<void()>)> at_abort_;
-  bool direct_;
+  NcclStart start_;
+  std::shared_ptr<NcclGroup> group_;  ///< null as long as nothing needs it
+  NcclPending pending_;
   std::unique_ptr<IpcPost> post_;  ///< takes all that goes between two ranks; null: NCCL does
   std::string refusal_;            ///< why there is no post, if it was wanted
   int64_t bytes_gathered_ = 0, bytes_sent_ = 0;
   bool ended_ = false;
 };
 
+NcclGroup& NcclCommunicator::nccl() {
+  if (!group_) {
+    group_ = connect_nccl(start_);
+    start_.at_abort([weak = std::weak_ptr<NcclGroup>(group_)] {
+      if (const std::shared_ptr<NcclGroup> held = weak.lock()) {
+        held->abort();
+      }
+    });
+  }
+  return *group_;
+}
+
 template <typename Enqueue>
 std::unique_ptr<Transfer> NcclCommunicator::launch(NcclLink& link, const Operation& operation,
                                                    const std::vector<at::Tensor>& tensors,
                                                    const Enqueue& enqueue) {
-  const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(group_->device()));
+  const c10::cuda::CUDAGuard guard(device());
   queue_up(link);
   if (operation.bytes > 0) {
     check_nccl(enqueue(), operation.name, link.comm());
@@ -124,35 +141,35 @@ std::unique_ptr<Transfer> NcclCommunicator::launch(NcclLink& link, const Operati
 
 /// What comes next on the link waits for all that the current stream has been given so far.
 void NcclCommunicator::queue_up(NcclLink& link) const {
-  const auto device = static_cast<c10::DeviceIndex>(group_->device());
-  CudaEvent(c10::cuda::getCurrentCUDAStream(device)).let_wait(link.stream());
+  CudaEvent(c10::cuda::getCurrentCUDAStream(device())).let_wait(link.stream());
 }
 
 std::unique_ptr<Transfer> NcclCommunicator::launched(NcclLink& link, const Operation& operation,
                                                      const std::vector<at::Tensor>& tensors) {
-  const auto device = static_cast<c10::DeviceIndex>(group_->device());
   auto end = std::make_shared<CudaEvent>(link.stream());
   for (const at::Tensor& tensor : tensors) {
     // Its memory may be given to others only when this stream is done with it.
     c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(),
-                                                  c10::cuda::getStreamFromExternal(link.stream(), device));
+                                                  c10::cuda::getStreamFromExternal(link.stream(), device()));
   }
-  group_->remember(operation, end);
+  pending_.add(operation, end);
   return std::make_unique<NcclTransfer>(group_, link, std::move(end));
 }
 
 void NcclCommunicator::check_device(const at::Tensor& tensor, const char* operation) const {
   check_tensor(tensor, at::kCUDA, operation);
-  if (tensor.device().index() != group_->device()) {
+  if (tensor.device().index() != device()) {
     throw InternalError(std::string(operation) + " between ranks: the tensor is on GPU " +
                         std::to_string(tensor.device().index()) + ", the communicator on GPU " +
-                        std::to_string(group_->device()));
+                        std::to_string(start_.device));
   }
 }
 
 void NcclCommunicator::fail(const PeerFailure& failure) {
   ended_ = true;
-  end_group(group_, std::chrono::nanoseconds(0));
+  if (group_) {
+    end_group(group_, std::chrono::nanoseconds(0));
+  }
   throw failure;
 }
 
@@ -165,7 +182,7 @@ std::unique_ptr<Transfer> NcclCommunicator::launch_receive(const at::Tensor& ten
 }
 
 void NcclCommunicator::enqueue_send(const Message& message) {
-  NcclLink& link = group_->to(message.peer);
+  NcclLink& link = nccl().to(message.peer);
   const at::Tensor& tensor = message.tensor;
   if (tensor.nbytes() > 0) {
     check_nccl(ncclSend(tensor.data_ptr(), tensor.nbytes(), ncclUint8, 1, link.comm(), link.stream()),
@@ -174,7 +191,7 @@ void NcclCommunicator::enqueue_send(const Message& message) {
 }
 
 void NcclCommunicator::enqueue_receive(const Message& message) {
-  NcclLink& link = group_->from(message.peer);
+  NcclLink& link = nccl().from(message.peer);
   const at::Tensor& tensor = message.tensor;
   if (tensor.nbytes() > 0) {
     check_nccl(ncclRecv(tensor.data_ptr(), tensor.nbytes(), ncclUint8, 0, link.comm(), link.stream()),
@@ -184,7 +201,7 @@ void NcclCommunicator::enqueue_receive(const Message& message) {
 
 Exchange NcclCommunicator::launch_exchange(const std::vector<Message>& sends,
                                            const std::vector<Message>& receives) {
-  const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(group_->device()));
+  const c10::cuda::CUDAGuard guard(device());
   for (const Message& message : sends) {
     check_device(message.tensor, "send");
     check_peer(message.peer, rank(), size(), "send");
@@ -197,8 +214,8 @@ Exchange NcclCommunicator::launch_exchange(const std::vector<Message>& sends,
   if (post_) {
     return launch_by_post(sends, receives);
   }
-  for (const Message& message : sends) queue_up(group_->to(message.peer));
-  for (const Message& message : receives) queue_up(group_->from(message.peer));
+  for (const Message& message : sends) queue_up(nccl().to(message.peer));
+  for (const Message& message : receives) queue_up(nccl().from(message.peer));
   // In a group, nothing of ours comes between the kernels' launches: a rank whose host stood still there, for
   // memory or for a module, until its kernels are done would wait for a kernel that it has yet to launch.
   check_nccl(ncclGroupStart(), "ncclGroupStart");
@@ -210,12 +227,12 @@ Exchange NcclCommunicator::launch_exchange(const std::vector<Message>& sends,
   for (const Message& message : sends) {
     const auto bytes = static_cast<int64_t>(message.tensor.nbytes());
     exchange.sends.push_back(
-        launched(group_->to(message.peer), {"send", bytes, message.peer}, {message.tensor}));
+        launched(nccl().to(message.peer), {"send", bytes, message.peer}, {message.tensor}));
   }
   for (const Message& message : receives) {
     const auto bytes = static_cast<int64_t>(message.tensor.nbytes());
     exchange.receives.push_back(
-        launched(group_->from(message.peer), {"receive", bytes, message.peer}, {message.tensor}));
+        launched(nccl().from(message.peer), {"receive", bytes, message.peer}, {message.tensor}));
   }
   return exchange;
 }
@@ -237,7 +254,7 @@ std::unique_ptr<Transfer> NcclCommunicator::launch_all_gather(const at::Tensor& 
   check_device(all, "all-gather");
   check_all_gather(part, all, size());
   bytes_gathered_ += static_cast<int64_t>(part.nbytes()) * (size() - 1);
-  NcclLink& link = group_->collectives();
+  NcclLink& link = nccl().collectives();
   return launch(link, {"all-gather", static_cast<int64_t>(part.nbytes())}, {part, all}, [&] {
     return ncclAllGather(part.data_ptr(), all.data_ptr(), part.nbytes(), ncclUint8, link.comm(),
                          link.stream());
@@ -248,17 +265,18 @@ std::unique_ptr<PeerShares> NcclCommunicator::publish(const at::Tensor& share, G
   check_device(share, "share");
   std::string refusal;
   if (way == GatherWay::kAuto) {
-    if (auto shares = open_peer_shares(*cpu_, group_->peers(), group_->device(), share, refusal)) {
+    if (auto shares = open_peer_shares(cpu(), peers(), start_.device, share, refusal)) {
       return shares;
     }
   }
+  nccl();  // connected now, and not in the middle of a render
   return share_by_all_gathers(*this, share, "nccl", refusal);
 }
 
 void NcclCommunicator::broadcast(const at::Tensor& tensor, int root) {
   check_device(tensor, "broadcast");
   check_root(root, size());
-  NcclLink& link = group_->collectives();
+  NcclLink& link = nccl().collectives();
   launch(link, {"broadcast", static_cast<int64_t>(tensor.nbytes()), root == rank() ? -1 : root}, {tensor},
          [&] {
            return ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), tensor.nbytes(), ncclUint8, root,
@@ -269,53 +287,66 @@ void NcclCommunicator::broadcast(const at::Tensor& tensor, int root) {
 
 void NcclCommunicator::barrier() {
   const Operation operation{"barrier"};
-  const auto device = static_cast<c10::DeviceIndex>(group_->device());
-  const c10::cuda::CUDAGuard guard(device);
-  NcclLink& link = group_->collectives();
-  CudaEvent(c10::cuda::getCurrentCUDAStream(device)).let_wait(link.stream());
-  group_->launch_barrier();
-  const CudaEvent end(link.stream());
+  const c10::cuda::CUDAGuard guard(device());
+  const c10::cuda::CUDAStream computing = c10::cuda::getCurrentCUDAStream(device());
+  if (group_) {
+    queue_up(group_->collectives());
+    group_->launch_barrier();
+  }
+  const CudaEvent launched(group_ ? group_->collectives().stream() : computing.stream());
+  Word word;
   const PeerWait wait(activity() == nullptr ? nullptr : &activity()->main,
-                      wait_text(operation, group_->peers(), rank()));
+                      wait_text(operation, peers(), rank()));
   Waited waited;
   try {
-    waited = wait_until(
-        [&] {
-          group_->check();
-          if (post_) {
-            post_->fetch_what_has_come();
-          }
-          return end.done();
-        },
-        patience(activity(), deadline_));
+    waited = wait_until([&] { return all_are_here(launched, word); }, patience(activity(), start_.deadline));
   } catch (const PeerFailure& error) {
     fail(error);
   }
   if (!waited.done) {
     // What stands before the barrier says more about the culprit than the barrier does.
-    fail(no_answer(group_->oldest().value_or(operation), group_->peers(), rank(), waited.seconds));
+    fail(no_answer(pending_.oldest().value_or(operation), peers(), rank(), waited.seconds));
   }
+}
+
+/// Whether the GPU has done what it was given before the barrier, here and on all other ranks. NCCL's barrier
+/// says that itself.
+bool NcclCommunicator::all_are_here(const CudaEvent& launched, Word& word) const {
+  if (group_) {
+    group_->check();
+  }
+  if (post_) {
+    post_->fetch_what_has_come();
+  }
+  if (group_ || !launched.done()) {
+    return launched.done();
+  }
+  if (!word.transfer) {
+    word.all = at::empty({size()}, at::kByte);
+    word.transfer = cpu().launch_all_gather(at::zeros({1}, at::kByte), word.all);
+  }
+  return word.transfer->test();
 }
 
 std::unique_ptr<Communicator> NcclCommunicator::split(int color) {
   at::Tensor colors = at::empty({size()}, at::kInt);
-  cpu_->all_gather(at::full({1}, color, at::kInt), colors);
-  NcclStart start{cpu_->split(color), {}, group_->device(), deadline_, at_abort_, direct_};
+  cpu().all_gather(at::full({1}, color, at::kInt), colors);
+  NcclStart start{cpu().split(color), {}, start_.device, start_.deadline, start_.at_abort, start_.direct};
   if (!start.cpu) {
     return nullptr;
   }
   for (int i = 0; i < size(); ++i) {
     if (colors[i].item<int>() == color) {
-      start.peers.push_back(group_->peers()[static_cast<size_t>(i)]);
+      start.peers.push_back(peers()[static_cast<size_t>(i)]);
     }
   }
-  return start_nccl(std::move(start));
+  return start_gpu_group(std::move(start));
 }
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_nccl_communicator(std::shared_ptr<NcclGroup> group, NcclStart start) {
-  return std::make_unique<NcclCommunicator>(std::move(group), std::move(start));
+std::unique_ptr<Communicator> make_gpu_communicator(NcclStart start) {
+  return std::make_unique<NcclCommunicator>(std::move(start));
 }
 
 }  // namespace latentcast

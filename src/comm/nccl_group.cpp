@@ -21,15 +21,13 @@ void check_current_device(int device) { check_cuda(cudaSetDevice(device), "cudaS
 
 }  // namespace
 
-NcclGroup::NcclGroup(const std::vector<ncclUniqueId>& ids, std::vector<Peer> peers, int rank, int device,
-                     RankActivity* activity)
+NcclGroup::NcclGroup(const std::vector<ncclUniqueId>& ids, std::vector<Peer> peers, int rank, int device)
     : peers_(std::move(peers)),
       rank_(rank),
       device_(device),
       scratch_((check_current_device(device), peers_.size() + 1)),
       to_(peers_.size()),
-      from_(peers_.size()),
-      pending_(peers_, rank, device, activity) {
+      from_(peers_.size()) {
   collectives_ = std::make_unique<NcclLink>(ids.front(), size(), rank_, 0);
   warm_up_collectives();
   // In round r the ranks whose numbers add up to r (modulo the size) meet, so all pairs of a round connect at
@@ -83,12 +81,6 @@ void NcclGroup::launch_barrier() {
   check_nccl(ncclAllGather(scratch_.get(), scratch_.get() + 1, 1, ncclUint8, link.comm(), link.stream()),
              "ncclAllGather", link.comm());
 }
-
-void NcclGroup::remember(const Operation& operation, std::shared_ptr<CudaEvent> end) {
-  pending_.add(operation, std::move(end));
-}
-
-std::optional<Operation> NcclGroup::oldest() { return pending_.oldest(); }
 
 std::vector<NcclLink*> NcclGroup::links() const {
   std::vector<NcclLink*> links = {collectives_.get()};

@@ -2,17 +2,15 @@
 
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "cuda_handles.h"
 #include "nccl_link.h"
-#include "nccl_pending.h"
 #include "peer.h"
 
 namespace latentcast {
 
-/// All links of a communicator, and what is under way on them.
+/// All links of a communicator.
 ///
 /// Every pair of ranks has a link for each direction, and all ranks together one for collectives: an
 /// operation on a link waits for those before it, so a send may never stand behind a receive that the peer
@@ -21,8 +19,7 @@ class NcclGroup {
  public:
   /// `ids` [size · size]: of the link from row to column; the first one is of the collectives. Collective;
   /// waits for the others for ever, in an order that can't block. Everything is connected afterwards.
-  NcclGroup(const std::vector<ncclUniqueId>& ids, std::vector<Peer> peers, int rank, int device,
-            RankActivity* activity);
+  NcclGroup(const std::vector<ncclUniqueId>& ids, std::vector<Peer> peers, int rank, int device);
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
 
@@ -36,10 +33,6 @@ class NcclGroup {
   NcclLink& from(int peer) { return *from_[static_cast<size_t>(peer)]; }
   /// Launches an all-gather of one byte. Its end says that all ranks are here.
   void launch_barrier();
-
-  void remember(const Operation& operation, std::shared_ptr<CudaEvent> end);
-  /// The oldest operation that isn't done.
-  std::optional<Operation> oldest();
 
   bool idle() const;
   /// Throws InternalError if NCCL has noticed a failure on any link.
@@ -59,7 +52,6 @@ class NcclGroup {
   CudaBytes scratch_;  ///< for the barrier: a byte of ours, then one of each rank
   std::unique_ptr<NcclLink> collectives_;
   std::vector<std::unique_ptr<NcclLink>> to_, from_;
-  NcclPending pending_;
 };
 
 /// Ends a group: in order if everything on it is done within `patience`, else by force; in neither case does

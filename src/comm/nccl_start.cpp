@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::chrono::seconds kShortestStart(120);  // NCCL needs seconds, on many hosts many
 
-void check_own_gpu_each(NcclStart& start) {
+void check_own_gpu_each(const NcclStart& start) {
   char bus[32] = "";
   check_cuda(cudaDeviceGetPCIBusId(&bus[0], sizeof bus, start.device), "cudaDeviceGetPCIBusId");
   const std::vector<std::string> buses = gather_strings(*start.cpu, bus);
@@ -50,32 +50,36 @@ std::vector<ncclUniqueId> exchange_ids(Communicator& cpu) {
 
 }  // namespace
 
-std::unique_ptr<Communicator> start_nccl(NcclStart start) {
+std::unique_ptr<Communicator> start_gpu_group(NcclStart start) {
   if (start.cpu->size() == 1) {
     return make_single_communicator();
   }
+  check_cuda(cudaSetDevice(start.device), "cudaSetDevice");
+  check_own_gpu_each(start);
+  return make_gpu_communicator(std::move(start));
+}
+
+std::shared_ptr<NcclGroup> connect_nccl(const NcclStart& start) {
   // NVLink multicast makes neither gathers nor sends faster, and a process that is killed while it uses it
   // can put all GPUs of a host out of service.
   setenv("NCCL_NVLS_ENABLE", "0", 0);
   check_cuda(cudaSetDevice(start.device), "cudaSetDevice");
-  check_own_gpu_each(start);
-
   const std::vector<ncclUniqueId> ids = exchange_ids(*start.cpu);
   auto group = std::make_shared<std::shared_ptr<NcclGroup>>();
   const std::vector<Peer>& peers = start.peers;
   RankActivity* activity = start.activity();
   const PeerWait wait(activity == nullptr ? nullptr : &activity->main, "all ranks: NCCL's start");
   run_with_deadline(
-      [group, activity, ids, peers, rank = start.cpu->rank(), device = start.device] {
-        *group = std::make_shared<NcclGroup>(ids, peers, rank, device, activity);
+      [group, ids, peers, rank = start.cpu->rank(), device = start.device] {
+        *group = std::make_shared<NcclGroup>(ids, peers, rank, device);
       },
       patience(activity, std::max(start.deadline, kShortestStart)),
       "NCCL's start on " + name_of(peers[static_cast<size_t>(start.cpu->rank())]));
-  return make_nccl_communicator(std::move(*group), std::move(start));
+  return std::move(*group);
 }
 
 }  // namespace latentcast
 
 extern "C" latentcast::Communicator* latentcast_make_nccl_communicator(latentcast::NcclStart* start) {
-  return latentcast::start_nccl(std::move(*start)).release();
+  return latentcast::start_gpu_group(std::move(*start)).release();
 }

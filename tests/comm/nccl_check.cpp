@@ -190,11 +190,19 @@ TEST_F(SlotTest, GpusOfOneHostUseThem) {
   const auto group = make_group(std::chrono::seconds(60));
   EXPECT_EQ(group->carrier().way, "copy engines") << group->carrier().refusal;
   EXPECT_EQ(group->carrier().refusal, "");
+  group->barrier();
+  EXPECT_FALSE(group->carrier().nccl) << "neither slots nor a barrier need it";
+  const at::Tensor one = at::full({3}, group->rank() + 1.0f, own_gpu());
+  group->broadcast(one, 0);
+  EXPECT_TRUE(group->carrier().nccl) << "a broadcast does";
+  EXPECT_EQ(one.sum().item<float>(), 3.0f);
+  group->barrier();
   const auto split = group->split(0);
   EXPECT_EQ(split->carrier().way, "copy engines") << split->carrier().refusal;
   const auto by_nccl =
       make_nccl_communicator(mpi_session(), own_gpu().index(), std::chrono::seconds(60), SendWay::kNccl);
   EXPECT_EQ(by_nccl->carrier().way, "nccl");
+  EXPECT_TRUE(by_nccl->carrier().nccl);
   EXPECT_EQ(by_nccl->carrier().refusal, "");
 }
 

@@ -40,6 +40,7 @@ struct Message {
 struct Carrier {
   std::string way;      ///< "copy engines", "nccl", "mpi"; empty: nothing to move, or nobody asks
   std::string refusal;  ///< why not copy engines, if they were wanted
+  bool nccl = false;    ///< NCCL has connected the ranks and has its buffers
 };
 
 /// Whether GPUs of one host fetch by copy engines what others send them, if they can, or NCCL moves it
@@ -190,13 +191,14 @@ std::vector<std::string> gather_strings(Communicator& cpu, const std::string& ow
 /// A group of one rank, for any device, without MPI.
 std::unique_ptr<Communicator> make_single_communicator();
 
-/// All ranks, for CUDA tensors over NCCL; MPI only starts it. Loads liblatentcast_cuda.so, which holds
-/// everything that needs CUDA's libraries. Collective; select_device() comes first. Among GPUs of one host
-/// that reach one another's memory the host waits in finish() of a receive until the peer has launched its
-/// send, and in a send until the peer has launched the receive of the fourth before. Besides that the host
-/// never waits in launch_…() and finish(), so a peer's silence may show in barrier() only; call that also
-/// before the communicator goes. Throws InternalError if the library or NCCL can't be used, InputError if two
-/// ranks have the same GPU.
+/// All ranks, for CUDA tensors: by copy engines what goes between two GPUs of one host that reach one
+/// another's memory, the rest over NCCL, which connects the ranks at the first operation that needs it. Loads
+/// liblatentcast_cuda.so, which holds everything that needs CUDA's libraries. Collective; select_device()
+/// comes first. Among GPUs of one host that reach one another's memory the host waits in finish() of a
+/// receive until the peer has launched its send, and in a send until the peer has launched the receive of the
+/// fourth before. Besides that the host never waits in launch_…() and finish(), so a peer's silence may show
+/// in barrier() only; call that also before the communicator goes. Throws InternalError if the library or
+/// NCCL can't be used, InputError if two ranks have the same GPU.
 std::unique_ptr<Communicator> make_nccl_communicator(const MpiSession& mpi, int device,
                                                      std::chrono::seconds deadline,
                                                      SendWay way = SendWay::kAuto);
