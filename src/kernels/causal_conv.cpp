@@ -84,6 +84,14 @@ std::tuple<at::Tensor, at::Tensor> causal_conv_cpu(const at::Tensor& x, const Op
   return {keep_sum ? sum : at::Tensor(), active};
 }
 
+at::Tensor causal_conv_over_cpu(const at::Tensor& x, const Optional& past, const at::Tensor& weight,
+                                const at::Tensor& bias, at::Tensor residual, const Optional& gain,
+                                int64_t kind) {
+  const auto [sum, active] = causal_conv_cpu(x, past, weight, bias, residual, gain, kind, /*keep_sum=*/true);
+  residual.copy_(sum);
+  return active;
+}
+
 int64_t conv_columns_cpu(const at::Tensor&, int64_t, int64_t, int64_t) { return 0; }
 
 }  // namespace
@@ -120,17 +128,31 @@ ConvResult causal_conv(const PackedConv& conv, const Optional& past, const at::T
   return {std::move(sum), std::move(active)};
 }
 
+ConvResult causal_conv_over(const PackedConv& conv, const Optional& past, const at::Tensor& x,
+                            const at::Tensor& residual, const Optional& gain) {
+  static const auto run =
+      operation<at::Tensor(const at::Tensor&, const Optional&, const at::Tensor&, const at::Tensor&,
+                           at::Tensor, const Optional&, int64_t)>("latentcast::causal_conv_over");
+  at::Tensor active =
+      run.call(x, past, conv.weight, conv.bias, residual, gain, static_cast<int64_t>(conv.kind));
+  return {residual, std::move(active)};
+}
+
 TORCH_LIBRARY_FRAGMENT(latentcast, library) {
   library.def("conv_columns(Tensor like, int kind, int inputs, int outputs) -> int");
   library.def(
       "causal_conv(Tensor x, Tensor? past, Tensor weight, Tensor bias, Tensor? residual, Tensor? gain, int "
       "kind, "
       "bool keep_sum) -> (Tensor, Tensor)");
+  library.def(
+      "causal_conv_over(Tensor x, Tensor? past, Tensor weight, Tensor bias, Tensor(a!) residual, Tensor? "
+      "gain, int kind) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(latentcast, CPU, library) {
   library.impl("conv_columns", &conv_columns_cpu);
   library.impl("causal_conv", &causal_conv_cpu);
+  library.impl("causal_conv_over", &causal_conv_over_cpu);
 }
 
 /// Weights without data, by which a checkpoint's files are checked.

@@ -32,6 +32,9 @@ TEST(CausalConv, SpaceTimeWithResidualAndNorm) {
   channel_norm(wanted, gain, active, true);
   expect_near(result.active, active);
   EXPECT_FALSE(causal_conv(conv, past, x, other, gain, /*keep_sum=*/false).sum.defined());
+  const at::Tensor place = other.clone(kLast);
+  const ConvResult over = causal_conv_over(conv, past, x, place, gain);
+  EXPECT_TRUE(over.sum.is_same(place) && place.equal(result.sum) && over.active.equal(result.active));
 }
 
 TEST(CausalConv, FewAndManyOutputs) {

@@ -47,4 +47,10 @@ ConvResult causal_conv(const PackedConv& conv, const std::optional<at::Tensor>& 
                        const std::optional<at::Tensor>& residual, const std::optional<at::Tensor>& gain,
                        bool keep_sum);
 
+/// The same with the sum written over `residual`, whose memory nobody else may use. Only for kinds other than
+/// kTimeDoubling and kPictureDoubling; result.sum is `residual`.
+ConvResult causal_conv_over(const PackedConv& conv, const std::optional<at::Tensor>& past,
+                            const at::Tensor& x, const at::Tensor& residual,
+                            const std::optional<at::Tensor>& gain);
+
 }  // namespace latentcast

@@ -46,10 +46,11 @@ std::vector<int64_t> result_sizes(const CausalConv& conv) {
           side * conv.width};
 }
 
-std::tuple<at::Tensor, at::Tensor> causal_conv_cuda(const at::Tensor& x, const Optional& past,
-                                                    const at::Tensor& weight, const at::Tensor& bias,
-                                                    const Optional& residual, const Optional& gain,
-                                                    int64_t kind, bool keep_sum) {
+/// `over`: the sum's memory, if it has one.
+std::tuple<at::Tensor, at::Tensor> run_conv(const at::Tensor& x, const Optional& past,
+                                            const at::Tensor& weight, const at::Tensor& bias,
+                                            const Optional& residual, const Optional& gain, int64_t kind,
+                                            bool keep_sum, const Optional& over) {
   const c10::cuda::CUDAGuard guard(x.device());
   TORCH_CHECK(
       x.dim() == 5 && weight.dim() == 8 && weight.is_contiguous() && weight.scalar_type() == at::kBFloat16,
@@ -76,11 +77,25 @@ std::tuple<at::Tensor, at::Tensor> causal_conv_cuda(const at::Tensor& x, const O
   const auto room = [&](bool wanted) {
     return wanted ? at::empty(sizes, x.options().memory_format(kLast)) : at::Tensor();
   };
-  at::Tensor sum = room(keep_sum), active = room(gain.has_value());
+  at::Tensor sum = over ? *over : room(keep_sum), active = room(gain.has_value());
   conv.sum = keep_sum ? sum.mutable_data_ptr() : nullptr;
   conv.active = gain ? active.mutable_data_ptr() : nullptr;
   C10_CUDA_CHECK(causal_conv(conv, c10::cuda::getCurrentCUDAStream()));
   return {std::move(sum), std::move(active)};
+}
+
+std::tuple<at::Tensor, at::Tensor> causal_conv_cuda(const at::Tensor& x, const Optional& past,
+                                                    const at::Tensor& weight, const at::Tensor& bias,
+                                                    const Optional& residual, const Optional& gain,
+                                                    int64_t kind, bool keep_sum) {
+  return run_conv(x, past, weight, bias, residual, gain, kind, keep_sum, {});
+}
+
+/// A thread reads of the residual what it then overwrites, and no more.
+at::Tensor causal_conv_over_cuda(const at::Tensor& x, const Optional& past, const at::Tensor& weight,
+                                 const at::Tensor& bias, at::Tensor residual, const Optional& gain,
+                                 int64_t kind) {
+  return std::get<1>(run_conv(x, past, weight, bias, residual, gain, kind, /*keep_sum=*/true, residual));
 }
 
 void channel_norm_cuda(const at::Tensor& x, const at::Tensor& gain, at::Tensor out, bool silu) {
@@ -117,6 +132,7 @@ at::Tensor to_yuv420p_cuda(const at::Tensor& frames) {
 TORCH_LIBRARY_IMPL(latentcast, CUDA, library) {
   library.impl("conv_columns", &conv_columns_cuda);
   library.impl("causal_conv", &causal_conv_cuda);
+  library.impl("causal_conv_over", &causal_conv_over_cuda);
   library.impl("channel_norm", &channel_norm_cuda);
   library.impl("to_yuv420p", &to_yuv420p_cuda);
 }

@@ -13,6 +13,8 @@ constexpr auto kLast = at::MemoryFormat::ChannelsLast3d;
 /// As many as a convolution sees of its past: then its input becomes the next one's past without a copy. It
 /// also keeps the room for pictures of full size small.
 constexpr int64_t kFramesAtOnce = 2;
+/// A block's: so many go through in pairs from the first doubling of frames on.
+constexpr int64_t kMostLatentsInPairs = 3;
 
 /// Packs convolutions as long as all have a kernel.
 class Packer {
@@ -43,13 +45,15 @@ at::Tensor activated(const at::Tensor& x, const ChannelNorm& norm) {
   return out;
 }
 
-/// A convolution that looks back, and what it leaves behind: the last two frames of its input.
+/// A convolution that looks back, and what it leaves behind: the last two frames of its input. A sum takes
+/// the residual's memory.
 ConvResult run_causal(const PackedConv& conv, const at::Tensor& x, CausalCursor& cursor,
                       const std::optional<at::Tensor>& residual, const std::optional<at::Tensor>& gain,
                       bool keep_sum) {
   at::Tensor& cache = cursor.next();
   const at::Tensor past = (cache.defined() ? cache : nothing_before(x, 2)).contiguous(kLast);
-  ConvResult result = causal_conv(conv, past, x, residual, gain, keep_sum);
+  ConvResult result = residual && keep_sum ? causal_conv_over(conv, past, x, *residual, gain)
+                                           : causal_conv(conv, past, x, residual, gain, keep_sum);
   const int64_t frames = x.size(2);
   if (frames == 2) {
     cache = x;
@@ -88,7 +92,7 @@ std::shared_ptr<const FusedDecoder> FusedDecoder::make(const DecoderParts& parts
     const Upsample& up = std::get<Upsample>(level);
     if (up.time) {
       fused.steps_.emplace_back(TimeDoubling{packer.pack(ConvKind::kTimeDoubling, *up.time)});
-      fused.whole_ = fused.steps_.size();
+      fused.cuts_.push_back(fused.steps_.size());
     }
     fused.steps_.emplace_back(PictureDoubling{packer.pack(ConvKind::kPictureDoubling, up.weight, up.bias)});
   }
@@ -97,20 +101,46 @@ std::shared_ptr<const FusedDecoder> FusedDecoder::make(const DecoderParts& parts
   return packer.all() ? std::make_shared<const FusedDecoder>(std::move(fused)) : nullptr;
 }
 
-at::Tensor FusedDecoder::run(const at::Tensor& x, CausalCursor& cursor) const {
-  const at::Tensor whole = run_steps({x, {}}, 0, whole_, cursor).sum;
-  const int64_t frames = whole.size(2);
-  at::Tensor pictures;
-  for (int64_t begin = 0; begin < frames; begin += kFramesAtOnce) {
-    CausalCursor again = cursor;
-    const int64_t count = std::min(kFramesAtOnce, frames - begin);
-    const at::Tensor part = run_steps({whole.narrow(2, begin, count), {}}, whole_, steps_.size(), again).sum;
-    if (!pictures.defined()) {
-      pictures = at::empty({1, part.size(1), frames, part.size(3), part.size(4)}, part.options());
+struct FusedDecoder::Pictures {
+  at::Tensor all;  ///< undefined before the first
+  int64_t expected = 0, done = 0;
+
+  void add(const at::Tensor& part) {
+    if (!all.defined()) {
+      all = at::empty({1, part.size(1), expected, part.size(3), part.size(4)}, part.options());
     }
-    pictures.narrow(2, begin, count).copy_(part);
+    all.narrow(2, done, part.size(2)).copy_(part);
+    done += part.size(2);
   }
-  return pictures;
+};
+
+/// In parts of the way, each of which hands on a few frames at a time: the pictures of full size take most
+/// memory. A clip in one call, the traditional way, takes all of its frames through the smaller levels at
+/// once.
+at::Tensor FusedDecoder::run(const at::Tensor& x, CausalCursor& cursor) const {
+  std::vector<size_t> ends = cuts_;
+  if (x.size(2) > kMostLatentsInPairs && ends.size() > 1) {
+    ends = {ends.back()};
+  }
+  ends.push_back(steps_.size());
+  Pictures pictures;
+  pictures.expected = cursor.first() ? x.size(2) : x.size(2) << cuts_.size();
+  run_part(x, 0, ends, cursor, pictures);
+  return pictures.all;
+}
+
+void FusedDecoder::run_part(const at::Tensor& x, size_t begin, const std::vector<size_t>& ends,
+                            CausalCursor cursor, Pictures& to) const {
+  const auto end = std::upper_bound(ends.begin(), ends.end(), begin);
+  const at::Tensor made = run_steps({x, {}}, begin, *end, cursor).sum;
+  if (*end == steps_.size()) {
+    to.add(made);
+    return;
+  }
+  for (int64_t first = 0; first < made.size(2); first += kFramesAtOnce) {
+    const int64_t count = std::min(kFramesAtOnce, made.size(2) - first);
+    run_part(made.narrow(2, first, count), *end, ends, cursor, to);
+  }
 }
 
 FusedDecoder::Next FusedDecoder::next_of(size_t step) const {

@@ -23,8 +23,8 @@ class FusedDecoder {
   /// Nothing if a convolution has no kernel.
   static std::shared_ptr<const FusedDecoder> make(const DecoderParts& parts, const Columns& columns);
 
-  /// What comes after the decoder's first convolution (`x`, channels last): frames [1, 3, n, 8h, 8w].
-  /// `cursor` stands behind that convolution's past.
+  /// What comes after the decoder's first convolution (`x`, channels last, written over): frames
+  /// [1, 3, n, 8h, 8w]. `cursor` stands behind that convolution's past.
   at::Tensor run(const at::Tensor& x, CausalCursor& cursor) const;
 
  private:
@@ -63,8 +63,14 @@ class FusedDecoder {
   static Flow run_step(const PictureDoubling& step, const Flow& in, const Next& next, CausalCursor& cursor);
   static Flow run_step(const Head& step, const Flow& in, const Next& next, CausalCursor& cursor);
 
+  /// Frames on their way to the pictures that they become.
+  struct Pictures;
+  void run_part(const at::Tensor& x, size_t begin, const std::vector<size_t>& ends, CausalCursor cursor,
+                Pictures& to) const;
+
   std::vector<Step> steps_;
-  size_t whole_ = 0;  ///< so many steps take all frames at once; the others go through two at a time
+  std::vector<size_t>
+      cuts_;  ///< steps that double frames end here; behind them two frames at a time go through
 };
 
 }  // namespace latentcast

@@ -90,11 +90,19 @@ TEST_P(Convolutions, AgreeWithTheTwin) {
     EXPECT_TRUE(run().active.equal(got.active)) << "another result in another run";
   }
   EXPECT_TRUE(run().sum.equal(got.sum)) << "another result in another run";
+  if (layer.residual) {
+    const at::Tensor place = given->clone(kLast);
+    const ConvResult over = causal_conv_over(ours, gpu_past, to_gpu(x), place,
+                                             layer.norm ? std::optional(gain.to(gpu())) : std::nullopt);
+    EXPECT_TRUE(over.sum.equal(got.sum) && over.sum.is_same(place)) << "written over the residual";
+    EXPECT_TRUE(!layer.norm || over.active.equal(got.active));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Layers, Convolutions,
     testing::Values(Layer{"96 to 96", ConvKind::kSpaceTime, 96, 96, 2, 40, 72, true, true},
+                    Layer{"96 to 96, many tiles", ConvKind::kSpaceTime, 96, 96, 2, 120, 200, true, true},
                     Layer{"96 to 96, one frame", ConvKind::kSpaceTime, 96, 96, 1, 16, 32, false, true},
                     Layer{"192 to 192", ConvKind::kSpaceTime, 192, 192, 3, 24, 40, true, true},
                     Layer{"384 to 384", ConvKind::kSpaceTime, 384, 384, 3, 8, 24, true, false},
