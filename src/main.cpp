@@ -25,6 +25,7 @@ struct Command {
 
 constexpr std::array kCommands = {
     Command{"render", "render a video from a picture, speech and a prompt", latentcast::run_render, true},
+    Command{"plan", "what a render would take of each GPU, and by which means it fits", latentcast::run_plan},
     Command{"inspect", "what a run's folder or a checkpoint's file holds", latentcast::run_inspect},
     Command{"compare", "PSNR and SSIM of two videos or two runs", latentcast::run_compare},
     Command{"bench", "measure the transformer, the decoder or layouts of ranks with random weights",

@@ -14,6 +14,10 @@ constexpr int64_t kContext = 850 * kMiB;
 constexpr int64_t kLinks = 860 * kMiB;
 constexpr int64_t kGatherLinks = 530 * kMiB;
 
+/// Slots for one peer, in which a tensor waits to be read, and their least size.
+constexpr int64_t kSlots = 4;
+constexpr int64_t kSlotGrain = 2 * kMiB;
+
 /// LibTorch's allocator: what it keeps beyond the tensors once it has given back what loading took, and a
 /// part of the tensors (1 / …).
 constexpr int64_t kSlack = 150 * kMiB;

@@ -66,7 +66,7 @@ AttentionCacheShape cache_shape(const ModelSizes& model, const WorkSizes& work, 
   shape.timesteps = stage.timesteps.size();
   shape.layers = stage.layers.size();
   shape.reference_tokens = work.reference_tokens();
-  shape.motion_tokens = work.motion_tokens();
+  shape.motion_tokens = motion_tokens(work.latent_rows / 2, work.latent_columns / 2);
   shape.block_tokens = work.block_tokens();
   shape.blocks = work.blocks_per_clip;
   shape.heads = model.heads;
@@ -95,13 +95,20 @@ class RankEstimate {
     const StagePlan& stage = layout_.stages[static_cast<size_t>(layout_.stage_of(memory_.rank))];
     const int64_t element = work_.element_bytes;
     const GlobalBytes globals = global_bytes(model_, element);
+    const bool first = stage.layers.begin == 0;
     stays("layers", weight_bytes(model_, layout_, memory_.rank, element, means_.fp8));
-    stays("rest of the transformer", globals.kept);
+    stays("rest of the transformer", globals.kept + (first ? globals.first : 0));
+    if (means_.audio_encoder_on_host) {
+      memory_.host.push_back({"audio encoder", globals.audio});
+      memory_.loading.push_back({"audio encoder", globals.audio});
+    } else {
+      stays("audio encoder", globals.audio);
+    }
     const AttentionCacheShape shape = cache_shape(model_, work_, stage);
     const CacheBytes caches = cache_bytes(shape, means_.cache, element);
-    stays("attention caches", caches.device + (work_.on_gpu ? rounding(shape) : 0));
+    memory_.device.push_back({"attention caches", caches.device + (work_.on_gpu ? rounding(shape) : 0)});
     memory_.host.push_back({"attention caches", caches.host});
-    stays("prompt", stage.layers.size() * 2 * model_.text_len * model_.dim * element);
+    memory_.device.push_back({"prompt", stage.layers.size() * 2 * model_.text_len * model_.dim * element});
     if (work_.exact_checkpoints) {
       // What is in host memory already needn't be copied.
       int64_t copied = 0;
@@ -113,8 +120,9 @@ class RankEstimate {
     }
     if (!work_.on_gpu) return;
     memory_.device.push_back({"a step's work", step_bytes()});
-    if (work_.pose && stage.layers.begin == 0) memory_.device.push_back({"poses", pose_bytes()});
-    memory_.loading.push_back({"loading", globals.dropped + measured::kLoading});
+    if (work_.pose && first) memory_.device.push_back({"poses", pose_bytes()});
+    memory_.loading.push_back(
+        {"loading", globals.dropped + (first ? 0 : globals.first) + measured::kLoading});
   }
 
   /// What attention reads in place is mapped, in pieces of the GPU's own size.
@@ -138,7 +146,8 @@ class RankEstimate {
   }
 
   int64_t step_bytes() const {
-    const int64_t tokens = std::max(work_.block_tokens(), work_.reference_tokens() + work_.motion_tokens());
+    const int64_t motion = motion_tokens(work_.latent_rows / 2, work_.latent_columns / 2);
+    const int64_t tokens = std::max(work_.block_tokens(), work_.reference_tokens() + motion);
     const int64_t row = model_.dim * work_.element_bytes;
     const int64_t row_ffn = model_.ffn_dim * (work_.element_bytes + (means_.fp8 ? 1 : work_.element_bytes));
     int64_t bytes = tokens * (measured::kRowsOfAStep * row + row_ffn) + measured::kStep;
@@ -175,7 +184,7 @@ class RankEstimate {
     int64_t tensors = 0;
     for (const MemoryPart& part : memory_.device) tensors += part.bytes;
     memory_.device.push_back({"slack", measured::kSlack + tensors / measured::kSlackPart});
-    stays("CUDA and NCCL", outside_bytes(layout_));
+    stays("CUDA and NCCL", outside_bytes(model_, work_, layout_, memory_.rank));
   }
 
   /// There while weights are loaded, and afterwards.
@@ -197,12 +206,6 @@ int64_t sum(const std::vector<MemoryPart>& parts) {
 }
 
 }  // namespace
-
-int64_t WorkSizes::motion_tokens() const {
-  // The newest latent, two at half the grid as one, sixteen at a quarter as four.
-  const int64_t rows = latent_rows / 2, columns = latent_columns / 2;
-  return rows * columns + (rows / 2) * (columns / 2) + 4 * (rows / 4) * (columns / 4);
-}
 
 int64_t RankMemory::device_bytes() const { return std::max(sum(device), sum(loading)); }
 int64_t RankMemory::host_bytes() const { return sum(host); }
@@ -235,13 +238,13 @@ GlobalBytes global_bytes(const ModelSizes& model, int64_t element) {
   bytes.kept =
       2 * product(dim, kPatch, element) + 3 * dim * element + 2 * dim * kFloat + product(kPatch, dim, kFloat);
   for (const int64_t scale : {1, 2, 4}) {
-    bytes.kept += product(dim, 16 * scale * 2 * scale * 2 * scale, element);
+    bytes.first += dim * 16 * scale * 2 * scale * 2 * scale * element;
+    bytes.kept += dim * element;
   }
-  const auto convolution = [&](int64_t out, int64_t in) { return product(out, 3 * in, kFloat); };
-  const int64_t quarter = dim / 4;
-  bytes.kept += model.audio_layers * kFloat + convolution(quarter * model.audio_tokens, model.audio_dim) +
-                convolution(quarter, model.audio_dim) + convolution(dim / 2, quarter) +
-                convolution(dim, dim / 2) + product(dim, dim, kFloat) + dim * kFloat;
+  const int64_t quarter = dim / 4, local = quarter * model.audio_tokens;
+  bytes.audio =
+      (3 * ((local + quarter) * model.audio_dim + dim / 2 * quarter + dim * dim / 2) + dim * dim) * kFloat;
+  bytes.kept += (model.audio_layers + local + quarter + dim / 2 + dim + 2 * dim) * kFloat;
   return bytes;
 }
 
@@ -252,9 +255,16 @@ int64_t decoding_bytes(const ModelSizes& model, const WorkSizes& work) {
                   pixels * latents * measured::kDecodingWhole);
 }
 
-int64_t outside_bytes(const RankLayout& layout) {
-  return measured::kContext + (layout.world_size > 1 ? measured::kLinks : 0) +
-         (layout.shard ? measured::kGatherLinks : 0);
+int64_t outside_bytes(const ModelSizes& model, const WorkSizes& work, const RankLayout& layout, int rank) {
+  if (layout.world_size == 1) return measured::kContext;
+  if (!work.copy_engines) {
+    return measured::kContext + measured::kLinks + (layout.shard ? measured::kGatherLinks : 0);
+  }
+  const int stage = layout.stage_of(rank);
+  const bool tokens = layout.split == Split::kLayers && stage >= 0 && stage + 1 < std::ssize(layout.stages);
+  const int64_t sent = tokens ? work.block_tokens() * model.dim * work.element_bytes : 0;
+  return measured::kContext + (layout.world_size - 1) * measured::kSlots * measured::kSlotGrain +
+         measured::kSlots * rounded_up(sent, measured::kSlotGrain);
 }
 
 std::vector<RankMemory> estimate_memory(const ModelSizes& model, const WorkSizes& work,

@@ -58,6 +58,7 @@ std::vector<MemoryMeans> means_to_try(const MemoryRequest& request) {
   const auto add = [&](const auto& change) {
     MemoryMeans next = ladder.back();
     change(next);
+    if (request.content_fixed) next.fp8 = request.given.fp8, next.cache.fp8 = request.given.cache.fp8;
     if (!(next == ladder.back())) ladder.push_back(next);
   };
   const bool given = request.given.cache.fp8;
@@ -66,10 +67,14 @@ std::vector<MemoryMeans> means_to_try(const MemoryRequest& request) {
   // From the host the link keeps up with the network's own type, and unpacking 8 bits would take time and
   // room; with the condition's rows it no longer does.
   add([&](MemoryMeans& means) { means.cache.on_host = true, means.cache.fp8 = given; });
+  add([](MemoryMeans& means) { means.audio_encoder_on_host = true; });
   add([](MemoryMeans& means) { means.cache.condition_on_host = means.cache.fp8 = true; });
   add([&](MemoryMeans& means) { means.cache.fp8 = given; });
   add([](MemoryMeans& means) { means.decoder_state_on_host = means.cache.fp8 = true; });
   add([&](MemoryMeans& means) { means.cache.fp8 = given; });
+  for (int64_t buffers = request.given.cache.buffers - 1; buffers > 0; --buffers) {
+    add([&](MemoryMeans& means) { means.cache.buffers = buffers; });
+  }
   return ladder;
 }
 
@@ -78,18 +83,38 @@ class Planner {
   explicit Planner(const MemoryRequest& request) : request_(request) {}
 
   MemoryPlan run() {
-    const std::vector<RankLayout> layouts = request_.fixed_layout
-                                                ? std::vector<RankLayout>{*request_.fixed_layout}
-                                                : layouts_to_try(request_.layout);
+    const std::vector<RankLayout> layouts = all_layouts();
     for (const MemoryMeans& means : means_to_try(request_)) {
-      for (const RankLayout& layout : layouts) {
-        if (auto plan = with_most_layers(layout, means)) return *std::move(plan);
-      }
+      if (auto plan = fastest(layouts, means)) return *std::move(plan);
     }
     refuse();
   }
 
+  std::vector<MemoryPlan> ladder() {
+    const std::vector<RankLayout> layouts = all_layouts();
+    std::vector<MemoryPlan> plans;
+    for (const MemoryMeans& means : means_to_try(request_)) {
+      least_.reset();
+      auto plan = fastest(layouts, means);
+      plans.push_back(plan ? *std::move(plan) : *least_);
+    }
+    return plans;
+  }
+
  private:
+  std::vector<RankLayout> all_layouts() const {
+    return request_.fixed_layout ? std::vector<RankLayout>{*request_.fixed_layout}
+                                 : layouts_to_try(request_.layout);
+  }
+
+  /// The first that fits, if there is one.
+  std::optional<MemoryPlan> fastest(const std::vector<RankLayout>& layouts, const MemoryMeans& means) {
+    for (const RankLayout& layout : layouts) {
+      if (auto plan = with_most_layers(layout, means)) return plan;
+    }
+    return std::nullopt;
+  }
+
   /// As many layers' windows on the device as there is room for; none if it doesn't fit without any.
   std::optional<MemoryPlan> with_most_layers(const RankLayout& layout, MemoryMeans means) {
     const bool open = means.cache.on_host && !request_.given.cache.on_host;
@@ -124,22 +149,25 @@ class Planner {
     throw InputError(request_.budget_text + ": that is too little. The least that would do is " +
                      gib_text(least_->device_bytes()) + " on " + ranks + ", with " +
                      plan_options_text(*least_) + ":\n" + memory_table(least_->ranks) +
-                     "\nGive as much, start more ranks (docs/ranks.md), or choose a smaller --size.");
+                     "\nGive as much, start more ranks (docs/ranks.md), or choose a smaller --size." +
+                     (request_.content_fixed
+                          ? " The run that is continued has its --fp8 and --kv_dtype, which can't change."
+                          : ""));
   }
 
   const MemoryRequest& request_;
   std::optional<MemoryPlan> least_;  // of all that were looked at, the one that takes least
 };
 
-std::string sizes_text(const RankLayout& layout) {
+}  // namespace
+
+std::string stage_sizes_text(const RankLayout& layout) {
   std::string text;
   for (const StagePlan& stage : layout.stages) {
     text += (text.empty() ? "" : ",") + std::to_string(stage.layers.size());
   }
   return text;
 }
-
-}  // namespace
 
 int64_t MemoryPlan::device_bytes() const {
   int64_t most = 0;
@@ -148,6 +176,8 @@ int64_t MemoryPlan::device_bytes() const {
 }
 
 MemoryPlan plan_memory(const MemoryRequest& request) { return Planner(request).run(); }
+
+std::vector<MemoryPlan> memory_ladder(const MemoryRequest& request) { return Planner(request).ladder(); }
 
 int64_t budget_bytes(double gib) { return static_cast<int64_t>(gib * static_cast<double>(int64_t{1} << 30)); }
 
@@ -165,7 +195,7 @@ std::vector<std::string> plan_options(const MemoryPlan& plan) {
   };
   const bool several = plan.layout.world_size > 1, layers = plan.layout.split == Split::kLayers;
   add(several, layers ? "--split layers" : "--split timestep");
-  add(several && layers, "--layer_partition " + sizes_text(plan.layout));
+  add(several && layers, "--layer_partition " + stage_sizes_text(plan.layout));
   add(several, plan.layout.decoder == DecoderPlace::kRank ? "--decoder rank" : "--decoder stream");
   add(plan.layout.shard, "--shard on");
   add(means.fp8, "--fp8");
@@ -173,8 +203,10 @@ std::vector<std::string> plan_options(const MemoryPlan& plan) {
   add(means.cache.on_host, "--offload_kv_cache");
   add(means.cache.on_host && means.cache.device_layers > 0,
       "--kv_layers_on_device " + std::to_string(means.cache.device_layers));
+  add(means.cache.buffers != CacheMeans{}.buffers, "--kv_buffers " + std::to_string(means.cache.buffers));
   add(means.cache.condition_on_host, "--offload_condition_cache");
   add(means.decoder_state_on_host, "--offload_decoder_state");
+  add(means.audio_encoder_on_host, "--offload_audio_encoder");
   return options;
 }
 

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
+
 #include "latentcast/budget/memory_model.h"
 
 namespace latentcast {
@@ -64,6 +66,24 @@ std::string largest_parts(const RankMemory& rank, size_t count) {
     text += (i == 0 ? "" : ", ") + parts[i].name + " " + gib_text(parts[i].bytes);
   }
   return text;
+}
+
+std::string memory_json(const std::vector<RankMemory>& ranks) {
+  const auto parts = [](const Parts& list) {
+    nlohmann::ordered_json json = nlohmann::ordered_json::object();
+    for (const MemoryPart& part : list) json[part.name] = part.bytes;
+    return json;
+  };
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  for (const RankMemory& rank : ranks) {
+    json.push_back({{"rank", rank.rank},
+                    {"device_bytes", rank.device_bytes()},
+                    {"host_bytes", rank.host_bytes()},
+                    {"device", parts(rank.device)},
+                    {"loading", parts(rank.loading)},
+                    {"host", parts(rank.host)}});
+  }
+  return json.dump();
 }
 
 std::string memory_table(const std::vector<RankMemory>& ranks) {

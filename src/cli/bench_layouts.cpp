@@ -107,6 +107,23 @@ BenchLayout parse_bench_layout(const std::string& text, int world_size) {
   return layout;
 }
 
+BenchLayout bench_layout_of(const RankLayout& layout, bool in_turn) {
+  std::string text = layout.shard ? "timestep+shard" : "timestep";
+  if (layout.world_size == 1) {
+    text = "one";
+  } else if (layout.split == Split::kLayers) {
+    text = "layers";
+    for (const StagePlan& stage : layout.stages) {
+      text += (stage.rank == 0 ? '+' : '-') + std::to_string(stage.layers.size());
+    }
+  }
+  const bool of_its_own = layout.decoder == DecoderPlace::kRank;
+  return parse_bench_layout(text + (of_its_own ? "/rank"
+                                    : in_turn  ? "/after"
+                                               : "/stream"),
+                            layout.world_size);
+}
+
 std::vector<std::string> default_bench_layouts(int world_size, int64_t timesteps, int64_t layers) {
   std::vector<std::string> names = {"one/off", "one/stream", "one/after"};
   if (world_size == 1) return names;

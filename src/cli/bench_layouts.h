@@ -29,6 +29,9 @@ struct BenchLayout {
 /// Throws InputError unless it is one, for a run of so many ranks.
 BenchLayout parse_bench_layout(const std::string& text, int world_size);
 
+/// The same for a layout of all ranks of a run, with decoding beside the denoising or, `in_turn`, after it.
+BenchLayout bench_layout_of(const RankLayout& layout, bool in_turn);
+
 /// What is measured if nothing is named.
 std::vector<std::string> default_bench_layouts(int world_size, int64_t timesteps, int64_t layers);
 

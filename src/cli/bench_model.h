@@ -21,7 +21,7 @@ struct BenchJob {
   int repeats = 10, threads = 2;
   bool fp8 = false;
   CacheMeans caches;
-  bool offload_decoder_state = false;
+  bool offload_decoder_state = false, offload_audio_encoder = false;
 };
 
 /// Shapes of a model's networks.

@@ -14,6 +14,9 @@ void add_bench_options(CLI::App& app, BenchJob& job) {
   app.add_flag("--offload_kv_cache", job.caches.on_host, "attention caches in host memory");
   app.add_option("--kv_layers_on_device", job.caches.device_layers, "but for so many layers")
       ->check(CLI::Range(0, 1000));
+  app.add_option("--kv_buffers", job.caches.buffers,
+                 "buffers that layers whose caches are brought take turns in")
+      ->check(CLI::Range(1, 3));
   app.add_flag("--offload_condition_cache", job.caches.condition_on_host, "the condition's too");
   app.add_option_function<std::string>(
          "--kv_dtype", [&job](const std::string& type) { job.caches.fp8 = type == "fp8"; },
@@ -22,6 +25,8 @@ void add_bench_options(CLI::App& app, BenchJob& job) {
   app.add_flag(
       "--offload_decoder_state", job.offload_decoder_state,
       "the decoder's state in host memory between blocks; for pipelines that decode after the denoising");
+  app.add_flag("--offload_audio_encoder", job.offload_audio_encoder,
+               "the weights that make audio tokens in host memory; for pipelines");
   app.add_option("--repeats", job.repeats, "measured calls")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
@@ -50,7 +55,9 @@ void describe(nlohmann::ordered_json& report, const BenchJob& job, const Compute
                       {"layers_on_device", job.caches.device_layers},
                       {"condition_on_host", job.caches.condition_on_host},
                       {"fp8", job.caches.fp8},
+                      {"buffers", job.caches.buffers},
                       {"decoder_state_on_host", job.offload_decoder_state}};
+  report["audio_encoder_on_host"] = job.offload_audio_encoder;
   report["dtype"] = device.dtype == at::kBFloat16 ? "bf16" : "float32";
 }
 

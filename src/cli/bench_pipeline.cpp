@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "bench_budget.h"
 #include "bench_model.h"
 #include "bench_options.h"
 #include "bench_ratios.h"
@@ -23,6 +24,8 @@ using Json = nlohmann::ordered_json;
 struct PipelineJob : BenchJob {
   std::vector<std::string> layouts;
   int blocks = 6, sample_steps = 4, timeout = 300;
+  std::optional<double> vram;
+  DecodeMode decode = DecodeMode::kOnline;
 };
 
 /// Measures one layout after the other. Everything is called by all ranks in the same order.
@@ -51,18 +54,21 @@ class PipelineBench {
   Json run() {
     Json report = {{"bench", "pipeline"}, {"ranks", mpi_.world().size}, {"sample_steps", job_.sample_steps}};
     describe(report, job_, device_);
+    report["decode"] = job_.decode == DecodeMode::kBatch ? "batch" : "online";
     report["devices"] = gather_strings(*control_, mpi_.world().host + ": " + device_.name);
-    measure_alone(report);
+    costs_.layers = layer_costs(model_.dit, setup(*pipeline_).shape());
+    if (!job_.vram) {
+      measure_alone(report);  // which takes what it likes
+    }
     // Wishes that can't be met are refused before any of them is measured.
-    coordinate(*control_, [&] {
-      for (const BenchLayout& bench : layouts_) {
-        lay_out(bench);
-      }
-    });
+    coordinate(*control_, [&] { lay_out_all(); });
     report["layouts"] = Json::array();
-    for (const BenchLayout& bench : layouts_) {
-      report["layouts"].push_back(measure(bench));
-      report["ratios"] = compare_layouts(measured_);
+    for (size_t i = 0; i < layouts_.size(); ++i) {
+      plan_ = plans_.empty() ? nullptr : &plans_[i];
+      report["layouts"].push_back(measure(layouts_[i]));
+      if (!job_.vram) {
+        report["ratios"] = compare_layouts(measured_);
+      }
       if (is_root()) {
         write_report(report, job_);  // what is measured stays, whatever becomes of the next
         say(report["layouts"].back());
@@ -96,7 +102,6 @@ class PipelineBench {
     alone = Json::parse(gather_strings(*control_, alone.dump()).front());
     costs_.step = alone["step"]["step"]["median_ms"].get<double>() / 1000;
     costs_.decode = alone["decode"]["decode"]["median_ms"].get<double>() / 1000;
-    costs_.layers = layer_costs(model_.dit, setup(*pipeline_).shape());
     report["S_ms"] = costs_.step * 1000;
     report["D_ms"] = costs_.decode * 1000;
     report["alone"] = alone;
@@ -106,12 +111,31 @@ class PipelineBench {
     return lay_out_bench(bench, costs_, job_.sample_steps, model_.dit.layers);
   }
 
+  /// With a budget: as the planner has it, of each layout or of the one that it chooses.
+  void lay_out_all() {
+    const auto plan = [&](int ranks, const std::optional<BenchLayout>& bench,
+                          const std::optional<RankLayout>& layout) {
+      plans_.push_back(plan_bench(job_, *job_.vram, job_.sample_steps, job_.decode, model_, device_, ranks,
+                                  bench, layout));
+    };
+    for (const BenchLayout& bench : layouts_) {
+      const RankLayout layout = lay_out(bench);
+      if (job_.vram) plan(bench.ranks, bench, layout);
+    }
+    if (job_.vram && layouts_.empty()) plan(mpi_.world().size, std::nullopt, std::nullopt);
+    if (!plans_.empty()) layouts_.clear();
+    for (const BenchPlan& planned : plans_) layouts_.push_back(planned.layout);
+  }
+
   Json measure(const BenchLayout& bench) {
     const RankLayout layout = lay_out(bench);
     const BenchBlocks blocks = blocks_to_run(layout, job_.blocks);
     MeasuredLayout measured{bench, 0, block_period(layout) * costs_.step};
     Json json = {{"name", bench.name}, {"layout", Json::parse(layout_json(layout))}};
     json["blocks"] = {{"run", blocks.all}, {"measured", blocks.measured()}};
+    if (plan_ != nullptr) {
+      json["plan"] = plan_->json();
+    }
     const BenchSetup setup = this->setup(pipeline_of(bench));
     {
       std::optional<BenchRun> run;
@@ -135,6 +159,9 @@ class PipelineBench {
     const bool takes_part = rank() < bench.ranks;
     reset_peak_device_bytes(device_);
     meter_->reset_peak();
+    if (plan_ != nullptr && takes_part) {
+      meter_->keep_within(plan_->budget, plan_->outside[static_cast<size_t>(rank())]);
+    }
     std::unique_ptr<Communicator> group;
     if (layout.shard) {
       group = pipeline_of(bench).split(takes_part && layout.stage_of(rank()) >= 0 ? 0 : -1);
@@ -144,6 +171,7 @@ class PipelineBench {
       run->make(blocks);
     });
     made_ = device_memory(device_);
+    outside_made_ = std::max<int64_t>(meter_->now() - made_.reserved - made_.mapped, 0);
     if (failure.empty()) {
       control_->barrier();
       failure = if_it_fits(takes_part, [&] { run->run(); });
@@ -151,6 +179,7 @@ class PipelineBench {
     if (!failure.empty()) {
       run.reset();
     }
+    meter_->keep_within(-1, 0);
     return failure;
   }
 
@@ -164,6 +193,7 @@ class PipelineBench {
       }
     } catch (const c10::OutOfMemoryError& error) {
       own = "rank " + std::to_string(rank()) + ": " + error.what_without_backtrace();
+      std::cerr << own << std::endl;  // the others may wait for this rank
     }
     std::string all;
     for (const std::string& failure : gather_strings(*control_, own)) {
@@ -189,13 +219,16 @@ class PipelineBench {
     measured.period = (end - begin) / static_cast<double>(blocks.measured());
     json["period_ms"] = measured.period * 1000;
     json["frames_per_second"] = kBlockFrames / measured.period;
-    json["allowed_period_ms"] = measured.allowed * 1000;
-    json["of_allowed"] = measured.allowed / measured.period;
+    if (!job_.vram) {
+      json["allowed_period_ms"] = measured.allowed * 1000;
+      json["of_allowed"] = measured.allowed / measured.period;
+    }
     json["first_block_s"] = ends.front();
     const std::vector<double>& work = layout.work;
     json["busiest_rank"] = std::max_element(work.begin(), work.end()) - work.begin();
-    if (const std::string way = pipeline_of(measured.bench).carrier().way; !way.empty()) {
-      json["sends"] = way;
+    if (const Carrier carrier = pipeline_of(measured.bench).carrier(); !carrier.way.empty()) {
+      json["sends"] = carrier.way;
+      json["nccl"] = carrier.nccl;
     }
     json["per_rank"] = Json::array();
     for (const std::string& text :
@@ -242,6 +275,7 @@ class PipelineBench {
               {"mapped", most.peak_mapped},
               {"nvml", meter_->peak()}}},
             {"outside", std::max<int64_t>(meter_->now() - most.reserved - most.mapped, 0)},
+            {"outside_once_made", outside_made_},
             {"nvml_counts", meter_->way()}};
   }
 
@@ -251,15 +285,19 @@ class PipelineBench {
     if (layout.contains("error")) {
       std::cerr << layout["error"].get<std::string>() << std::endl;
     } else {
-      std::cerr << layout["period_ms"] << " ms a block, " << layout["allowed_period_ms"] << " allowed"
-                << std::endl;
+      std::cerr << layout["period_ms"] << " ms a block";
+      if (layout.contains("allowed_period_ms"))
+        std::cerr << ", " << layout["allowed_period_ms"] << " allowed";
+      if (layout.contains("plan")) std::cerr << ", with " << layout["plan"]["options"];
+      std::cerr << std::endl;
     }
   }
 
   int rank() const { return mpi_.world().rank; }
   bool is_root() const { return rank() == 0; }
   BenchSetup setup(Communicator& pipeline) const {
-    return {job_, model_, device_, rank(), pipeline, mpi_.activity()};
+    const BenchJob& job = plan_ == nullptr ? job_ : plan_->job;
+    return {job, model_, device_, rank(), pipeline, mpi_.activity(), job_.decode};
   }
 
   const PipelineJob& job_;
@@ -269,6 +307,9 @@ class PipelineBench {
   ComputeDevice device_;
   std::optional<GpuMemoryMeter> meter_;
   DeviceMemory made_;  // of the layout at hand, before it ran
+  int64_t outside_made_ = 0;
+  std::vector<BenchPlan> plans_;     // of each layout, with a budget
+  const BenchPlan* plan_ = nullptr;  // of the layout at hand
   std::vector<BenchLayout> layouts_;
   LayoutCosts costs_;
   std::vector<MeasuredLayout> measured_;
@@ -290,6 +331,18 @@ void add_pipeline_options(CLI::App& app, PipelineJob& job) {
   app.add_option("--sample_steps", job.sample_steps, "denoising steps of a block")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
+  app.add_option(
+         "--vram", job.vram,
+         "GiB that each rank may take of its GPU: each layout, or the one that fits best, gets the means "
+         "that `render --vram` would choose, and the bound is kept; nothing is measured alone")
+      ->check(CLI::PositiveNumber);
+  app.add_option_function<std::string>(
+         "--decode",
+         [&job](const std::string& mode) {
+           job.decode = mode == "batch" ? DecodeMode::kBatch : DecodeMode::kOnline;
+         },
+         "online or batch; for batch give --blocks as whole clips (4)")
+      ->check(CLI::IsMember({"online", "batch"}));
   app.add_option("--timeout", job.timeout, "seconds that a rank waits for another")
       ->check(CLI::Range(1, 86400))
       ->capture_default_str();
@@ -310,7 +363,7 @@ int run_bench_pipeline(int argc, const char* const* argv, const MpiSession& mpi)
   }
   parse_bench_size(job);
   const ModelShape model = model_shape(job.model);
-  if (job.layouts.empty()) {
+  if (job.layouts.empty() && !job.vram) {
     job.layouts = default_bench_layouts(mpi.world().size, job.sample_steps, model.dit.layers);
   }
   const c10::InferenceMode inference;

@@ -79,7 +79,7 @@ void BenchRun::make_conditions(int64_t clips) {
 
 void BenchRun::make_decoder(const ScheduleShape& schedule) {
   video_ = std::make_unique<NoVideo>();
-  DecodeStage stage(vae_, DecodeMode::kOnline, conditions_.motion_latents, off_);
+  DecodeStage stage(vae_, setup_.decode, conditions_.motion_latents, off_);
   if (setup_.job.offload_decoder_state) {
     stage.keep_state_on_host(setup_.device);
   }
@@ -98,9 +98,11 @@ void BenchRun::make_stage(const ScheduleShape& schedule) {
   const CacheMeans& caches = setup_.job.caches;
   const std::shared_ptr<HostPieces> pieces =
       make_host_pieces(cache_shape(setup_.model.dit, plan, setup_.shape()), caches, setup_.device, {});
+  StageMemory memory = stage_memory(caches, pieces);
+  memory.audio_encoder_on_host = setup_.job.offload_audio_encoder;
   DenoiseStage stage(setup_.model.dit, std::move(globals_), std::move(layers_), plan, setup_.shape(),
                      make_euler_schedule(static_cast<int>(schedule.timesteps), 3.0), conditions_.text,
-                     {std::nullopt, *job_.base_seed}, stage_memory(caches, pieces));
+                     {std::nullopt, *job_.base_seed}, memory);
   globals_ = {};
   weights_.transformer = weights_.layers + stage.global_weight_bytes();
   IdlePass idle = sharded_ ? IdlePass([this] { sharded_->pass_without_compute(); }) : IdlePass();
@@ -159,6 +161,7 @@ void BenchRun::make(const BenchBlocks& blocks) {
     make_stage(schedule);
   }
   synchronize(setup_.device);
+  release_cached_memory(setup_.device);  // that only the making needed
 }
 
 void BenchRun::run() {

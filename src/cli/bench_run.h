@@ -25,6 +25,7 @@ struct BenchSetup {
   int rank = 0;
   Communicator& pipeline;  ///< all ranks, for the device's tensors
   RankActivity& activity;
+  DecodeMode decode = DecodeMode::kOnline;
   StageShape shape() const { return {job.height / 8, job.width / 8, 4}; }
 };
 

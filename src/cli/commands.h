@@ -15,6 +15,9 @@ int run_bench_load(int argc, const char* const* argv);
 int run_bench_pipeline(int argc, const char* const* argv, const MpiSession& mpi);
 /// `bench checkpoint`; likewise.
 int run_bench_checkpoint(int argc, const char* const* argv, const MpiSession& mpi);
+/// What a render with the same options would take, and by which means it fits; reads the networks' sizes
+/// only.
+int run_plan(int argc, const char* const* argv, const MpiSession& mpi);
 /// Prints docs/options.md.
 int run_options(int argc, const char* const* argv, const MpiSession& mpi);
 

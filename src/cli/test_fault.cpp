@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "latentcast/device/gpu_memory.h"
 #include "latentcast/error.h"
 
 namespace latentcast {
@@ -41,6 +42,13 @@ void strike(const std::string& how, const std::string& mark) {
   }
   if (how == "throw") {
     throw InternalError("a fault for tests");
+  }
+  if (how == "squeeze") {
+    // The GPU of a rank that sees one.
+    ComputeDevice gpu;
+    gpu.device = at::Device(at::kCUDA, 0);
+    release_cached_memory(gpu);
+    limit_device_memory(gpu, 0);
   }
   if (how == "kill" || how == "hold-kill") {
     std::raise(SIGKILL);

@@ -73,6 +73,11 @@ fs::path default_run_dir(const RenderJob& job, const std::string& time) {
 }  // namespace
 
 int64_t area(const RenderJob& job) {
+  const auto [width, height] = size_sides(job);
+  return int64_t{width} * height;
+}
+
+std::pair<int, int> size_sides(const RenderJob& job) {
   const std::string_view size = job.size;
   const size_t star = std::min(size.find_first_of("*x"), size.size());
   const int64_t width = whole(size.substr(0, star));
@@ -85,7 +90,7 @@ int64_t area(const RenderJob& job) {
     throw InputError("--size: " + job.size +
                      " is out of range: the area must be between 64*64 and 4096*4096 pixels.");
   }
-  return width * height;
+  return {static_cast<int>(width), static_cast<int>(height)};
 }
 
 std::vector<int64_t> given_partition(const RenderJob& job) {

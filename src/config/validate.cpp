@@ -127,6 +127,10 @@ void check_computing(const RenderJob& job, std::vector<std::string>& warnings) {
   check_range("threads", job.threads, 0, 1024);
   check_choice("kv_dtype", job.kv_dtype, {"auto", "fp8"});
   check_range("kv_layers_on_device", job.kv_layers_on_device, 0, 1000);
+  check_range("kv_buffers", job.kv_buffers, 1, 3);
+  if (job.vram && !(std::isfinite(*job.vram) && *job.vram > 0)) {
+    refuse("vram", "it must be more than 0 GiB; leave it out for all that the GPU has.");
+  }
   if (!job.offload_kv_cache && (job.kv_layers_on_device > 0 || job.offload_condition_cache)) {
     throw InputError(
         std::string(job.offload_condition_cache ? "--offload_condition_cache" : "--kv_layers_on_device") +
@@ -222,6 +226,16 @@ void check_lora(RenderJob& job, std::vector<std::string>& warnings) {
 }
 
 }  // namespace
+
+std::vector<std::string> validate_plan(const RenderJob& job) {
+  std::vector<std::string> warnings;
+  if (job.ckpt_dir.empty()) throw InputError("Missing: --ckpt_dir. See --help.");
+  check_rendering(job, warnings);
+  check_computing(job, warnings);
+  check_ranks(job);
+  check_progress(job);
+  return warnings;
+}
 
 std::vector<std::string> validate(RenderJob& job) {
   std::vector<std::string> warnings;

@@ -27,6 +27,7 @@ CacheMeans cache_means(const RenderJob& job) {
   means.device_layers = job.kv_layers_on_device;
   means.fp8 = job.kv_dtype == "fp8";
   means.condition_on_host = job.offload_condition_cache;
+  means.buffers = job.kv_buffers;
   return means;
 }
 

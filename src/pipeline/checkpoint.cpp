@@ -121,15 +121,22 @@ CheckpointSource Checkpoint::vae_source(const ComputeDevice& device) const { ret
 CheckpointSource Checkpoint::text_source(const ComputeDevice& device) const { return source(text, device); }
 CheckpointSource Checkpoint::audio_source(const ComputeDevice& device) const { return source(audio, device); }
 
+Checkpoint open_networks(const RenderJob& job) {
+  const fs::path& dir = job.ckpt_dir;
+  Checkpoint checkpoint;
+  checkpoint.dit_config = to_dit_config(read_dit_config((dir / "config.json").string()));
+  checkpoint.dit = share(open_safetensors_folder(dir.string(), "diffusion_pytorch_model"));
+  checkpoint.vae = share(open_torch_archive((dir / "Wan2.1_VAE.pth").string()));
+  checkpoint.dit_config = complete_config(checkpoint.dit_config, checkpoint.dit_source({}));
+  return checkpoint;
+}
+
 Checkpoint open_checkpoint(const RenderJob& job) {
   const fs::path& dir = job.ckpt_dir;
   const fs::path speech = dir / "wav2vec2-large-xlsr-53-english";
-  Checkpoint checkpoint;
-  checkpoint.dit_config = to_dit_config(read_dit_config((dir / "config.json").string()));
+  Checkpoint checkpoint = open_networks(job);
   checkpoint.audio_config = to_audio_config(read_wav2vec2_config((speech / "config.json").string()));
   checkpoint.tokenizer = dir / "google" / "umt5-xxl";
-  checkpoint.dit = share(open_safetensors_folder(dir.string(), "diffusion_pytorch_model"));
-  checkpoint.vae = share(open_torch_archive((dir / "Wan2.1_VAE.pth").string()));
   checkpoint.text = share(open_torch_archive((dir / "models_t5_umt5-xxl-enc-bf16.pth").string()));
   const fs::path modern = speech / "model.safetensors";
   checkpoint.audio =
@@ -138,7 +145,6 @@ Checkpoint open_checkpoint(const RenderJob& job) {
     checkpoint.lora =
         std::make_shared<const LoraAdapter>(share(open_archive(job.lora_path_dmd.string())), job.lora_alpha);
   }
-  checkpoint.dit_config = complete_config(checkpoint.dit_config, checkpoint.dit_source({}));
   check_fit(checkpoint, job);
   check_tensors(checkpoint);
   return checkpoint;

@@ -12,6 +12,8 @@
 #include "latentcast/pipeline/cache_setup.h"
 #include "latentcast/pipeline/layer_costs.h"
 #include "latentcast/pipeline/layout_request.h"
+#include "latentcast/pipeline/memory_plan.h"
+#include "latentcast/progress/run_paths.h"
 
 namespace latentcast {
 namespace {
@@ -24,11 +26,35 @@ RenderJob agree(RenderJob job, Communicator& control) {
   return job;
 }
 
+/// Whether rank 0 finds an earlier run of the job, whose choices hold.
+bool agree_on_begun(const RenderJob& job, Communicator& control) {
+  std::error_code ignored;
+  const bool own = std::filesystem::exists(RunPaths(job).job(), ignored);
+  return share_text(own ? "begun" : "new", control) == "begun";
+}
+
 RankLayout lay_out(const RankSetup& setup, int world_size) {
   const DitConfig& config = setup.checkpoint.dit_config;
   LayoutRequest request = layout_request(setup.job, world_size, setup.job.sample_steps, config.layers);
   request.costs.layers = layer_costs(config, setup.shape);
   return make_layout(request);
+}
+
+/// With a budget, chooses what the job leaves open so that all ranks stay within it.
+void plan_memory(RankSetup& setup, const World& world, bool begun) {
+  const Checkpoint& checkpoint = setup.checkpoint;
+  const CheckpointSource vae = checkpoint.vae_source(setup.device);
+  const MemoryRequest request =
+      memory_request(setup.job, checkpoint.dit_config, vae, setup.shape, setup.device,
+                     {world.size, world.local_size == world.size, begun});
+  if (setup.job.vram) {
+    adopt(plan_memory(request), setup.job);
+  }
+  setup.layout = lay_out(setup, world.size);
+  setup.memory = {setup.layout, memory_means(setup.job), {}};
+  setup.memory.ranks = estimate_memory(request.model, request.work, setup.layout, setup.memory.means);
+  setup.copy_engines = request.work.copy_engines && world.size > 1;
+  setup.outside_bytes = outside_bytes(request.model, request.work, setup.layout, world.rank);
 }
 
 /// Whether 8 bits can be had here.
@@ -65,6 +91,7 @@ RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator&
   setup.activity = &mpi.activity();
   Activity& activity = mpi.activity().main;
   setup.job = agree(job, control);
+  const bool begun = agree_on_begun(setup.job, control);
   coordinate(control, [&] {
     const RenderJob& agreed = setup.job;
     setup.device = select_device(agreed.device, agreed.dtype, agreed.threads,
@@ -78,7 +105,7 @@ RankSetup set_up_rank(const RenderJob& job, const MpiSession& mpi, Communicator&
     setup.inputs = read_inputs(agreed, setup.checkpoint);
     setup.shape = {setup.inputs.latent_rows(), setup.inputs.latent_columns(),
                    agreed.infer_frames / kBlockFrames};
-    setup.layout = lay_out(setup, mpi.world().size);
+    plan_memory(setup, mpi.world(), begun);
     if (setup.device.is_cuda()) {
       check_gpu_sizes(setup.checkpoint.dit_config);
     }

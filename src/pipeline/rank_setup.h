@@ -1,5 +1,6 @@
 #pragma once
 
+#include "latentcast/budget/memory_planner.h"
 #include "latentcast/comm/activity.h"
 #include "latentcast/comm/communicator.h"
 #include "latentcast/config/render_job.h"
@@ -19,6 +20,9 @@ struct RankSetup {
   RankLayout layout;
   Inputs inputs;
   StageShape shape;
+  MemoryPlan memory;          ///< estimated, of all ranks
+  int64_t outside_bytes = 0;  ///< of it, what this rank takes besides tensors and caches
+  bool copy_engines = false;  ///< are counted on to move what goes between ranks
   int rank = 0;
   int ranks_on_host = 1;
   RankActivity* activity = nullptr;  ///< of the session

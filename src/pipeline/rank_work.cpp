@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "latentcast/comm/coordinate.h"
+#include "latentcast/error.h"
 #include "latentcast/model/fp8_source.h"
 #include "latentcast/model/sampler/noise.h"
 #include "latentcast/model/vae/latent_scale.h"
@@ -34,6 +35,11 @@ void RankWork::make_links(const MpiSession& mpi) {
                   ? make_nccl_communicator(mpi, setup_.device.device.index(), deadline,
                                            setup_.job.gather == "auto" ? SendWay::kAuto : SendWay::kNccl)
                   : mpi.cpu_communicator(deadline);
+  if (setup_.job.vram && setup_.copy_engines && pipeline_->carrier().nccl) {
+    throw InputError("--vram: it was counted on that GPUs read one another's memory, and they can't: " +
+                     pipeline_->carrier().refusal +
+                     "; give --gather collective too, then the buffers of NCCL, which does it, are counted");
+  }
   if (setup_.layout.shard) {
     shard_group_ = pipeline_->split(setup_.layout.stage_of(setup_.rank) >= 0 ? 0 : -1);
   }
@@ -92,7 +98,9 @@ StageMemory RankWork::make_memory(const StagePlan& plan) {
   activity.begin("taking host memory for the caches");
   pieces_ = make_host_pieces(cache_shape(setup_.checkpoint.dit_config, plan, setup_.shape), means,
                              setup_.device, [&activity] { activity.advance(); });
-  return stage_memory(means, pieces_);
+  StageMemory memory = stage_memory(means, pieces_);
+  memory.audio_encoder_on_host = setup_.job.offload_audio_encoder;
+  return memory;
 }
 
 std::unique_ptr<LayerProvider> RankWork::make_layers(RangeSource& source, const StagePlan& plan) {
@@ -242,12 +250,16 @@ std::string RankWork::report() const {
     json["caches"] = {{"on_host", means.on_host},
                       {"layers_on_device", means.on_host ? std::min(means.device_layers, layers) : layers},
                       {"condition_on_host", means.condition_on_host},
+                      {"buffers", means.buffers},
                       {"fp8", means.fp8},
                       {"device_bytes", bytes.device},
                       {"host_bytes", bytes.host}};
   }
   if (decoder_) {
     json["decoder_state_on_host"] = setup_.job.offload_decoder_state;
+  }
+  if (stage_) {
+    json["audio_encoder_on_host"] = setup_.job.offload_audio_encoder;
   }
   if (setup_.job.fp8) {
     json["not_in_fp8"] = names_not_in_fp8();

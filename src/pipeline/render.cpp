@@ -6,6 +6,7 @@
 
 #include "kept_conditions.h"
 #include "load_progress.h"
+#include "rank_budget.h"
 #include "rank_saver.h"
 #include "rank_setup.h"
 #include "rank_work.h"
@@ -42,9 +43,15 @@ class RankRender {
         progress_(progress),
         note_(note),
         setup_(set_up_rank(job, mpi, *control_)),
-        paths_(setup_.job) {}
+        paths_(setup_.job),
+        budget_(setup_) {}
 
   RenderResult run() {
+    return budget_.explaining([&] { return run_all(); });
+  }
+
+ private:
+  RenderResult run_all() {
     start_render_at_ = Clock::now();
     begin_ = start_run(setup_, *control_, folder_, note_);
     if (begin_.state == RunState::kFinished) {
@@ -62,7 +69,6 @@ class RankRender {
     return finish(done);
   }
 
- private:
   void prepare_files() {
     coordinate(*control_, [&] {
       if (setup_.is_root()) {
@@ -119,6 +125,7 @@ class RankRender {
     if (setup_.is_root() && mpi_.world().size > 1) {
       note_("layout:\n" + layout_table(setup_.layout, hosts, devices));
     }
+    if (setup_.is_root() && setup_.job.vram) note_(budget_.plan_text());
     if (const std::string caches = own_caches_text(); setup_.is_root() && !caches.empty()) {
       note_(caches + (mpi_.world().size > 1 ? ", on rank 0" : ""));
     }
@@ -234,6 +241,7 @@ class RankRender {
     }
     leave_if_stopped();
     release_freed_memory();
+    release_cached_memory(setup_.device);  // what only loading needed
     start_ = Clock::now();
     return work_->run(*cuts_, *saver_);
   }
@@ -306,7 +314,7 @@ class RankRender {
       trace_.close();
     });
     RenderResult ended = result(done ? RenderEnd::kDone : RenderEnd::kStopped);
-    ended.ranks = mpi_.gather_strings(work_ ? work_->report() : "{}");
+    ended.ranks = mpi_.gather_strings(work_ ? budget_.with_figures(work_->report()) : "{}");
     if (!done) {
       ended.stop_reason = stop_ ? stop_->text : "the wish of another rank";
       ended.disk_is_low =
@@ -340,7 +348,7 @@ class RankRender {
     const std::chrono::duration<double> elapsed = Clock::now() - start_;
     if (closed) {
       log_->add({clip, video_->frames_written() - frames_before_, elapsed.count(), resident_bytes(),
-                 peak_resident_bytes(), peak_device_bytes(setup_.device)});
+                 peak_resident_bytes(), peak_device_bytes(setup_.device), budget_.peak_bytes()});
       frames_before_ = video_->frames_written();
     }
     progress_({"render", clip + (closed ? 1 : 0), plan_.timeline.clips, video_->frames_written(),
@@ -361,6 +369,7 @@ class RankRender {
   const NoteSink& note_;
   RankSetup setup_;
   RunPaths paths_;
+  RankBudget budget_;
   std::optional<RunDirectory> folder_;  // on rank 0: the run's lock
   RunStart begin_;
   Trace trace_;

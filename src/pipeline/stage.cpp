@@ -14,6 +14,28 @@ namespace {
 
 constexpr int64_t kReferenceFrame = 30;
 
+/// The sound's weights move to the host before anything else is made.
+DitGlobalWeights placed(DitGlobalWeights globals, const StageMemory& memory) {
+  if (memory.audio_encoder_on_host) keep_on_host(globals.audio);
+  return globals;
+}
+
+void let_go(std::initializer_list<Linear*> weights) {
+  for (Linear* done : weights) *done = {};
+}
+
+/// Of each timestep; after that nothing needs their weights, 0.7 GB of the 14B model, which go before caches
+/// are made.
+std::vector<TimeModulation> take_modulation(DitGlobalWeights& globals, const StagePlan& plan,
+                                            const EulerSchedule& schedule) {
+  std::vector<TimeModulation> made;
+  for (int64_t t = plan.timesteps.begin; t < plan.timesteps.end; ++t) {
+    made.push_back(modulate(globals, schedule.timesteps[static_cast<size_t>(t)]));
+  }
+  let_go({&globals.time1, &globals.time2, &globals.time_projection});
+  return made;
+}
+
 }  // namespace
 
 int64_t StageShape::condition_tokens() const { return rows() * columns() + motion_tokens(rows(), columns()); }
@@ -27,7 +49,7 @@ DenoiseStage::DenoiseStage(const DitConfig& config, DitGlobalWeights globals,
                            const StageShape& shape, const EulerSchedule& schedule, const at::Tensor& text,
                            ConditionDistance distance, const StageMemory& memory)
     : config_(config),
-      globals_(std::move(globals)),
+      globals_(placed(std::move(globals), memory)),
       layers_(std::move(layers)),
       plan_(plan),
       shape_(shape),
@@ -35,12 +57,10 @@ DenoiseStage::DenoiseStage(const DitConfig& config, DitGlobalWeights globals,
       distance_(distance),
       options_(globals_.patch.weight.options()),
       at_zero_(modulate(globals_, 0.0)),
+      modulation_(take_modulation(globals_, plan, schedule)),
       cache_(cache_shape(config, plan, shape), options_, memory.means, memory.host),
       filled_(static_cast<size_t>(plan.timesteps.size())),
       motion_rope_(motion_rope(shape.rows(), shape.columns(), config.head_dim()).to(options_.device())) {
-  for (int64_t t = plan_.timesteps.begin; t < plan_.timesteps.end; ++t) {
-    modulation_.push_back(modulate(globals_, timestep_value(t)));
-  }
   layer_modulation_.resize(modulation_.size());
   const at::Tensor embedded = embed_text(globals_, text.to(options_), config_.text_len);
   for (int64_t layer = plan_.layers.begin; layer < plan_.layers.end; ++layer) {
@@ -50,10 +70,9 @@ DenoiseStage::DenoiseStage(const DitConfig& config, DitGlobalWeights globals,
       layer_modulation_[t].push_back(weights.modulation + modulation_[t].layers);
     }
   }
-  // All that these were for is there: 0.8 GB of the 14B model.
-  for (Linear* done :
-       {&globals_.text1, &globals_.text2, &globals_.time1, &globals_.time2, &globals_.time_projection}) {
-    *done = {};
+  let_go({&globals_.text1, &globals_.text2});
+  if (!has_first_layer()) {
+    for (at::Tensor& weight : globals_.motion_weight) weight.reset();
   }
 }
 

@@ -90,6 +90,11 @@ void adopt_earlier_choices(RenderJob& job) {
   const RenderJob before = from_yaml(RunPaths(folder).job());
   if (!job.base_seed) job.base_seed = before.base_seed;
   if (job.threads == 0) job.threads = before.threads;
+  if (job.vram) {
+    // A budget chose these then; another one mustn't choose others.
+    job.fp8 = job.fp8 || before.fp8;
+    if (job.kv_dtype == "auto") job.kv_dtype = before.kv_dtype;
+  }
 }
 
 RunDirectory::RunDirectory(const RenderJob& job) : job_(job), paths_(job) {

@@ -10,15 +10,17 @@ namespace latentcast {
 
 ClipLog::ClipLog(const std::filesystem::path& path, bool append)
     : path_(path), file_(path, append ? std::ios::app : std::ios::out) {
-  if (!append) write("clip,frames,seconds,resident_bytes,peak_resident_bytes,peak_device_bytes");
+  if (!append)
+    write("clip,frames,seconds,resident_bytes,peak_resident_bytes,peak_device_bytes,peak_gpu_bytes");
 }
 
 void ClipLog::add(const ClipRecord& record) {
   char line[160];
   std::snprintf(
-      line, sizeof line, "%lld,%lld,%.3f,%lld,%lld,%lld", static_cast<long long>(record.clip),
+      line, sizeof line, "%lld,%lld,%.3f,%lld,%lld,%lld,%lld", static_cast<long long>(record.clip),
       static_cast<long long>(record.frames), record.seconds, static_cast<long long>(record.resident_bytes),
-      static_cast<long long>(record.peak_resident_bytes), static_cast<long long>(record.peak_device_bytes));
+      static_cast<long long>(record.peak_resident_bytes), static_cast<long long>(record.peak_device_bytes),
+      static_cast<long long>(record.peak_gpu_bytes));
   write(line);
 }
 

@@ -74,6 +74,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Way{"One", {on(1, {kHost})}}, Way{"OneWithTheCondition", {on(1, {kAllHost})}},
         Way{"OneWithALayerOnTheDevice", {on(1, {kSomeHost})}},
+        Way{"OneInOneBuffer", {on(1, {kAllHost, {"--kv_buffers", "1"}})}},
+        Way{"AudioEncoder",
+            {on(1, {{"--offload_audio_encoder"}}), on(2, {kByLayers, {"--offload_audio_encoder"}})}},
         Way{"TwoByTimestep", {on(2, {kByTimestep, kAllHost})}},
         Way{"TwoByLayers", {on(2, {kByLayers, kHost})}},
         Way{"TwoSharded", {on(2, {kByTimestep, kSharded, kHost})}},

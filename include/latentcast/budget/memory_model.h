@@ -30,12 +30,12 @@ struct WorkSizes {
   int64_t speakers = 1;
   bool pose = false;              ///< poses are encoded clip by clip, beside the denoising
   bool batch_decode = false;      ///< a clip in one call
+  bool copy_engines = false;      ///< move all that goes between ranks: NCCL isn't there
   bool exact_checkpoints = true;  ///< copies of caches and decoder state wait in host memory for the disk
 
-  /// Tokens of one latent, of a block, of the motion's latents.
+  /// Tokens of one latent, of a block.
   int64_t reference_tokens() const { return latent_rows / 2 * (latent_columns / 2); }
   int64_t block_tokens() const { return 3 * reference_tokens(); }
-  int64_t motion_tokens() const;
 };
 
 /// The means that save a device's memory, besides dividing the work.
@@ -43,6 +43,7 @@ struct MemoryMeans {
   bool fp8 = false;  ///< the transformer's products
   CacheMeans cache;
   bool decoder_state_on_host = false;  ///< between blocks, which are then decoded in turn with the steps
+  bool audio_encoder_on_host = false;  ///< weights that make a block's audio tokens
   bool operator==(const MemoryMeans&) const = default;
 };
 
@@ -71,9 +72,12 @@ struct LayerBytes {
 };
 LayerBytes layer_bytes(const ModelSizes& model, int64_t layer, int64_t element_bytes, bool fp8);
 
-/// Bytes of what every stage has besides its layers: kept, and gone once the stage is made.
+/// Bytes of what a stage has besides its layers.
 struct GlobalBytes {
-  int64_t kept = 0, dropped = 0;
+  int64_t kept = 0;     ///< by every stage
+  int64_t first = 0;    ///< by the stage with the first layer: what embeds the motion
+  int64_t audio = 0;    ///< by every stage, or in host memory: the audio encoder's weights
+  int64_t dropped = 0;  ///< once the stage is made
 };
 GlobalBytes global_bytes(const ModelSizes& model, int64_t element_bytes);
 
@@ -86,14 +90,18 @@ int64_t decoding_bytes(const ModelSizes& model, const WorkSizes& work);
 std::vector<RankMemory> estimate_memory(const ModelSizes& model, const WorkSizes& work,
                                         const RankLayout& layout, const MemoryMeans& means);
 
-/// What CUDA takes besides tensors and caches, with NCCL's buffers if there are several ranks.
-int64_t outside_bytes(const RankLayout& layout);
+/// What a rank takes besides tensors and caches: CUDA's own, and between several ranks NCCL's buffers or,
+/// where copy engines move all, the slots that the others read.
+int64_t outside_bytes(const ModelSizes& model, const WorkSizes& work, const RankLayout& layout, int rank);
 
 /// GiB with one decimal, rounded up.
 std::string gib_text(int64_t bytes);
 
 /// The largest parts on the device in words: "attention caches 41.1 GiB, layers 14.9 GiB".
 std::string largest_parts(const RankMemory& rank, size_t count);
+
+/// A JSON list: bytes of each rank's parts, on the device, while loading and in host memory.
+std::string memory_json(const std::vector<RankMemory>& ranks);
 
 /// A table: a column a rank, a line a part; no newline at its end.
 std::string memory_table(const std::vector<RankMemory>& ranks);

@@ -18,6 +18,7 @@ struct MemoryRequest {
   std::optional<RankLayout> fixed_layout;  ///< instead of what `layout` asks for
   MemoryMeans given;                       ///< what the user asked for: it stays, others may be added
   bool fp8_works = true;                   ///< the model's sizes and the device can have it
+  bool content_fixed = false;              ///< nothing that changes the video's bytes may be added
   int64_t budget = 0;                      ///< bytes that each rank may take of its device
   std::string budget_text;                 ///< the option as given, for messages: "--vram 24"
 };
@@ -40,8 +41,15 @@ struct MemoryPlan {
 /// that would do, and with which options, if nothing fits.
 MemoryPlan plan_memory(const MemoryRequest& request);
 
+/// What plan_memory() tries, the cheapest means first: for each of them the fastest layout that fits, or,
+/// where none does, the one that takes least.
+std::vector<MemoryPlan> memory_ladder(const MemoryRequest& request);
+
 /// The options of `render` that ask for this plan whatever the budget, each with its dashes.
 std::vector<std::string> plan_options(const MemoryPlan& plan);
+
+/// The layers of each stage: "22,18".
+std::string stage_sizes_text(const RankLayout& layout);
 
 /// A budget in GiB as bytes, and as it was given ("24", "10.92").
 int64_t budget_bytes(double gib);

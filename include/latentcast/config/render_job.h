@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace latentcast {
@@ -51,15 +52,18 @@ struct RenderJob {
   int crf = 18;
 
   // How it is computed
-  std::string device = "auto";               ///< auto, cpu or cuda
-  std::string dtype = "auto";                ///< auto, float32 or bf16
-  int threads = 0;                           ///< 0: chosen by choose_unset()
+  std::string device = "auto";  ///< auto, cpu or cuda
+  std::string dtype = "auto";   ///< auto, float32 or bf16
+  int threads = 0;              ///< 0: chosen by choose_unset()
   bool fp8 = false;
-  std::string kv_dtype = "auto";             ///< auto (the network's) or fp8
-  bool offload_kv_cache = false;             ///< see cache_means.h
-  int kv_layers_on_device = 0;               ///< with offload_kv_cache
-  bool offload_condition_cache = false;      ///< with offload_kv_cache
+  std::string kv_dtype = "auto";         ///< auto (the network's) or fp8
+  bool offload_kv_cache = false;         ///< see cache_means.h
+  int kv_layers_on_device = 0;           ///< with offload_kv_cache
+  int kv_buffers = 3;                    ///< for caches that are kept elsewhere than they are read
+  bool offload_condition_cache = false;  ///< with offload_kv_cache
   bool offload_decoder_state = false;
+  bool offload_audio_encoder = false;
+  std::optional<double> vram;                ///< GiB that a rank may take of its GPU; see plan_render()
   std::optional<int> num_gpus_dit;           ///< stages; see layout_request()
   bool enable_vae_parallel = false;          ///< the public way to say decoder = rank
   std::string decoder = "auto";              ///< auto, rank or stream
@@ -80,7 +84,6 @@ struct RenderJob {
   std::optional<int> trace_blocks;
   std::filesystem::path trace_inputs;
 
-
   bool operator==(const RenderJob&) const = default;
 };
 
@@ -99,6 +102,13 @@ std::string prompt_text(const RenderJob& job);
 /// (job.lora_path_dmd). Returns warnings, one line each. Throws InputError naming the option, the file and
 /// the remedy.
 std::vector<std::string> validate(RenderJob& job);
+
+/// Checks what the layout and the memory of a job depend on; its inputs needn't be there. Returns warnings.
+/// Throws InputError.
+std::vector<std::string> validate_plan(const RenderJob& job);
+
+/// Width and height that job.size names. Throws InputError as area() does.
+std::pair<int, int> size_sides(const RenderJob& job);
 
 /// Names, relative to a checkpoint's folder, of all files that a render reads there.
 std::vector<std::string> model_files(const std::filesystem::path& ckpt_dir);

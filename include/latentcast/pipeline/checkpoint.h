@@ -35,4 +35,7 @@ struct Checkpoint {
 /// left over but the named ones. Reads no weights. Throws InputError naming file and tensor.
 Checkpoint open_checkpoint(const RenderJob& job);
 
+/// The transformer's and the autoencoder's files alone, for their sizes; unchecked.
+Checkpoint open_networks(const RenderJob& job);
+
 }  // namespace latentcast

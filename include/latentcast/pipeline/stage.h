@@ -48,10 +48,12 @@ struct ConditionDistance {
   int at(const BlockItem& item, int64_t timestep) const;
 };
 
-/// Where a stage keeps its caches, and what for: `host` is needed if any are on the host.
+/// Where a stage keeps its caches: `host` is needed if any are on the host. And whether the audio encoder's
+/// weights lie in host memory, from where they come for each block.
 struct StageMemory {
   CacheMeans means;
   HostMemory host;
+  bool audio_encoder_on_host = false;
 };
 
 /// A pass that a stage will probably do next.

@@ -13,6 +13,7 @@ struct ClipRecord {
   double seconds = 0;  ///< since the first block was begun
   int64_t resident_bytes = 0, peak_resident_bytes = 0;
   int64_t peak_device_bytes = 0;  ///< 0 on a CPU
+  int64_t peak_gpu_bytes = 0;  ///< all that the process had of its GPU; 0 on a CPU, or if nothing can be read
 };
 
 /// telemetry.csv of a run: a line a clip, in the file as soon as it is added.

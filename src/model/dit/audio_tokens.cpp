@@ -1,5 +1,7 @@
 #include "latentcast/model/dit/audio_tokens.h"
 
+#include <utility>
+
 #include <ATen/ATen.h>
 
 namespace latentcast {
@@ -20,13 +22,21 @@ at::Tensor conv_norm(const at::Tensor& x, const at::Tensor& weight, const at::Te
   return at::silu(plain_layer_norm(y, kEpsilon));
 }
 
-/// Two more stages, each halving time. x [n, time, channels] -> [n, time / 4, dim].
-at::Tensor shorten(const AudioEncoderWeights& w, const at::Tensor& x) {
-  const at::Tensor y = conv_norm(x.transpose(1, 2), w.conv2_weight, w.conv2_bias, 2, 1);
-  return conv_norm(y.transpose(1, 2), w.conv3_weight, w.conv3_bias, 2, 1);
+/// A stage that halves time. x [n, time, channels] -> [n, time / 2, out].
+at::Tensor halved(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return conv_norm(x.transpose(1, 2), weight, bias, 2, 1);
 }
 
 }  // namespace
+
+void keep_on_host(AudioEncoderWeights& weights) {
+  for (at::Tensor* weight : {&weights.conv_local_weight, &weights.conv_global_weight, &weights.conv2_weight,
+                             &weights.conv3_weight, &weights.final_linear.weight}) {
+    const at::Tensor host = at::empty(
+        weight->sizes(), weight->options().device(at::kCPU).pinned_memory(weight->device().is_cuda()));
+    *weight = host.copy_(*weight);
+  }
+}
 
 AudioTokens encode_audio_tokens(const AudioEncoderWeights& w, const at::Tensor& features, int64_t tokens,
                                 at::ScalarType type) {
@@ -34,14 +44,26 @@ AudioTokens encode_audio_tokens(const AudioEncoderWeights& w, const at::Tensor& 
   const at::Tensor wide = features.to(w.padding_token.options());
   const at::Tensor past = wide.narrow(1, 0, 1).expand({-1, kPastFrames, -1});
   const at::Tensor x = at::cat({past, wide}, 1).transpose(1, 2);
+  // From the host each comes once, and goes after its use.
+  const auto there = [&](const at::Tensor& weight) {
+    return weight.to(wide.device(), /*non_blocking=*/true, /*copy=*/false);
+  };
 
-  at::Tensor local = shorten(w, conv_norm(x, w.conv_local_weight, w.conv_local_bias, 1, tokens));
+  at::Tensor local = conv_norm(x, there(w.conv_local_weight), w.conv_local_bias, 1, tokens);
+  at::Tensor global = conv_norm(x, there(w.conv_global_weight), w.conv_global_bias, 1, 1);
+  for (const auto& [kept, bias] :
+       {std::pair{&w.conv2_weight, &w.conv2_bias}, {&w.conv3_weight, &w.conv3_bias}}) {
+    const at::Tensor weight = there(*kept);
+    local = halved(local, weight, *bias);
+    global = halved(global, weight, *bias);
+  }
   const int64_t latents = local.size(1) - kPastLatents;
   local = local.view({speakers, tokens, -1, dim}).narrow(2, kPastLatents, latents).transpose(1, 2);
   local = at::cat({local, w.padding_token.expand({speakers, latents, 1, dim})}, 2);
 
-  at::Tensor global = shorten(w, conv_norm(x, w.conv_global_weight, w.conv_global_bias, 1, 1));
-  global = w.final_linear(global).narrow(1, kPastLatents, latents);
+  Linear last = w.final_linear;
+  last.weight = there(last.weight);
+  global = last(global).narrow(1, kPastLatents, latents);
   return {global.reshape({speakers * latents, dim}).to(type),
           local.reshape({speakers * latents, tokens + 1, dim}).to(type)};
 }

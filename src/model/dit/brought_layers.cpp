@@ -25,7 +25,7 @@ std::vector<KeptWindow::Kind> window_kinds(const std::vector<BroughtLayers::Kind
 
 }  // namespace
 
-BroughtLayers::BroughtLayers(const AttentionCacheShape& shape, std::vector<Kind> kinds,
+BroughtLayers::BroughtLayers(const AttentionCacheShape& shape, std::vector<Kind> kinds, int64_t buffers,
                              const at::TensorOptions& options, const HostMemory& memory)
     : shape_(shape),
       kinds_(std::move(kinds)),
@@ -47,7 +47,7 @@ BroughtLayers::BroughtLayers(const AttentionCacheShape& shape, std::vector<Kind>
   const bool stages = std::any_of(kinds_.begin(), kinds_.end(),
                                   [](const Kind& kind) { return kind.fp8 && kind.window_on_host; });
   const at::TensorOptions bytes = options.dtype(at::kFloat8_e4m3fn);
-  for (int64_t i = 0; i < std::min(kCacheRing, layers()); ++i) {
+  for (int64_t i = 0; i < std::min(buffers, layers()); ++i) {
     Buffer& buffer = buffers_.emplace_back();
     buffer.rows = {zeros(all, false), zeros(all, false)};
     if (stages) {

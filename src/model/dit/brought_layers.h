@@ -14,9 +14,9 @@
 namespace latentcast {
 
 /// Layers whose keys and values are kept elsewhere than attention reads them: in host memory, in 8 bits, or
-/// both. kCacheRing buffers on the device, each for one layer's condition and window, take turns: while one
-/// layer computes, the next ones' rows are brought on a stream of their own, and the rows that the last ones
-/// made are written back on another. The host only says what waits for what:
+/// both. Some buffers on the device (CacheMeans::buffers), each for one layer's condition and window, take
+/// turns: while one layer computes, the next ones' rows are brought on a stream of their own, and the rows
+/// that the last ones made are written back on another. The host only says what waits for what:
 ///   bringing a layer into a buffer  after the rows that were there last are written back, the layer's own
 ///                                   rows of earlier blocks are, and the condition is there
 ///   the layer's pass                after it is brought
@@ -27,9 +27,9 @@ class BroughtLayers {
   struct Kind {
     bool window_on_host, condition_on_host, fp8;
   };
-  /// `kinds`: of each layer.
-  BroughtLayers(const AttentionCacheShape& shape, std::vector<Kind> kinds, const at::TensorOptions& options,
-                const HostMemory& memory);
+  /// `kinds`: of each layer. `buffers`: at least one.
+  BroughtLayers(const AttentionCacheShape& shape, std::vector<Kind> kinds, int64_t buffers,
+                const at::TensorOptions& options, const HostMemory& memory);
 
   void set_condition(int64_t layer, const ConditionKeys& made);
   void begin_pass(const CachePass& pass);

@@ -14,6 +14,10 @@ struct LayerRows {
 
 }  // namespace
 
+int64_t motion_tokens(int64_t rows, int64_t columns) {
+  return rows * columns + (rows / 2) * (columns / 2) + 4 * (rows / 4) * (columns / 4);
+}
+
 bool window_on_device(const CacheMeans& means, int64_t layer, int64_t layers) {
   if (!means.on_host) return true;
   const int64_t kept = std::clamp<int64_t>(means.device_layers, 0, layers);
@@ -55,7 +59,7 @@ CacheBytes cache_bytes(const AttentionCacheShape& shape, const CacheMeans& means
     if (means.fp8) bytes.device += rows.window * kScaleBytes;
     brought += in_place ? 0 : 1;
   }
-  const int64_t ring = std::min(kCacheRing, brought);
+  const int64_t ring = std::min(means.buffers, brought);
   bytes.device += ring * 2 * (shape.condition_tokens() + shape.window_tokens()) * row;
   if (means.fp8 && means.on_host) {
     // What comes from the host, and what goes there.

@@ -26,7 +26,7 @@ AttentionCache::AttentionCache(const AttentionCacheShape& shape, const at::Tenso
   }
   if (in_place > 0) in_place_ = std::make_unique<LayersInPlace>(shape, in_place, options);
   if (!brought.empty()) {
-    brought_ = std::make_unique<BroughtLayers>(shape, std::move(brought), options, memory);
+    brought_ = std::make_unique<BroughtLayers>(shape, std::move(brought), means.buffers, options, memory);
   }
 }
 

@@ -101,8 +101,4 @@ at::Tensor motion_rope(int64_t rows, int64_t columns, int64_t head_dim) {
   return at::cat(tables, 0);
 }
 
-int64_t motion_tokens(int64_t rows, int64_t columns) {
-  return rows * columns + (rows / 2) * (columns / 2) + 4 * (rows / 4) * (columns / 4);
-}
-
 }  // namespace latentcast

@@ -81,7 +81,9 @@ TEST_P(Caches, AttentionReadsTheSameAsInPlace) {
 
 INSTANTIATE_TEST_SUITE_P(Means, Caches,
                          testing::Values(CacheMeans{true, 0, false, false}, CacheMeans{true, 2, false, true},
-                                         CacheMeans{false, 0, true, false}, CacheMeans{true, 0, true, true}));
+                                         CacheMeans{false, 0, true, false}, CacheMeans{true, 0, true, true},
+                                         CacheMeans{true, 0, false, true, 2},
+                                         CacheMeans{true, 0, true, false, 1}));
 
 }  // namespace
 }  // namespace latentcast::test

@@ -95,8 +95,8 @@ class CacheTest : public testing::Test {
 };
 
 const std::vector<CacheMeans> kMeans = {
-    {true, 0, false, false}, {true, 0, false, true}, {true, 2, false, false},
-    {true, 2, false, true},  {true, 4, false, true}, {true, 5, false, false},
+    {true, 0, false, false}, {true, 0, false, true},  {true, 2, false, false},   {true, 2, false, true},
+    {true, 4, false, true},  {true, 5, false, false}, {true, 0, false, true, 2}, {true, 2, false, false, 1},
 };
 
 TEST_F(CacheTest, ConditionComesFirstThenWhatIsFilled) {

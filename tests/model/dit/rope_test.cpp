@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "latentcast/kernels/rotated_norm.h"
+#include "latentcast/model/dit/cache_means.h"
 
 namespace latentcast {
 namespace {

@@ -12,6 +12,9 @@ struct AudioTokens {
   at::Tensor local;   ///< [speakers · latents, tokens + 1, dim]
 };
 
+/// The large weights move to host memory, from where each comes for its use.
+void keep_on_host(AudioEncoderWeights& weights);
+
 /// Features [speakers, frames, audio_dim] of a block's frames (4 a latent), already weighted over wav2vec2's
 /// layers, through the causal audio encoder, in float32. The first frame stands for the time before the
 /// block.

@@ -5,6 +5,10 @@
 
 namespace latentcast {
 
+/// Tokens of the motion's latents on a grid of rows × columns: the newest latent, two at half the grid as
+/// one, sixteen at a quarter as four.
+int64_t motion_tokens(int64_t rows, int64_t columns);
+
 /// What the caches of a stage are for: its timesteps and layers, and the sizes of what they hold.
 struct AttentionCacheShape {
   int64_t timesteps = 0, layers = 0;
@@ -17,18 +21,20 @@ struct AttentionCacheShape {
   int64_t dim() const { return heads * head_dim; }
 };
 
+/// Buffers that keep bringing, computing and writing back apart.
+inline constexpr int64_t kCacheRing = 3;
+
 /// Where and how the keys and values of self-attention are kept. A layer that isn't kept where attention
-/// reads it is brought into one of kCacheRing buffers on the device before its turn, beside the computing.
+/// reads it is brought into one of `buffers` buffers on the device before its turn, beside the computing.
 struct CacheMeans {
   bool on_host = false;            ///< windows in host memory, those of device_layers excepted
   int64_t device_layers = 0;       ///< with on_host: how many layers' windows stay on the device
   bool fp8 = false;                ///< windows in 8 bits (e4m3, a scale for each row); less exact
   bool condition_on_host = false;  ///< the condition's keys and values too; for layers that are brought
+  int64_t buffers = kCacheRing;    ///< with fewer, bringing and writing back wait for the computing
 
   bool operator==(const CacheMeans&) const = default;
 };
-
-inline constexpr int64_t kCacheRing = 3;
 
 /// Whether the layer's window is kept on the device. Those that are lie evenly among the others, so that
 /// there is time to bring these.

@@ -17,7 +17,4 @@ at::Tensor grid_rope(int64_t first_frame, int64_t frames, int64_t rows, int64_t 
 /// the 16 before those, on grids 1, 1/2 and 1/4 as fine as rows × columns, in the past.
 at::Tensor motion_rope(int64_t rows, int64_t columns, int64_t head_dim);
 
-/// Tokens that motion_rope() covers.
-int64_t motion_tokens(int64_t rows, int64_t columns);
-
 }  // namespace latentcast

@@ -57,6 +57,13 @@ class VaeDecoder {
   std::shared_ptr<const FusedDecoder> fused_;
 };
 
+/// Numbers of a decoder's weights, the small ones of norms left out, and of its CausalState, for latents of
+/// rows × columns; from the weights' shapes alone.
+struct DecoderElements {
+  int64_t weights = 0, state = 0;
+};
+DecoderElements decoder_elements(const TensorSource& source, int64_t rows, int64_t columns);
+
 /// Elements of a decoder's CausalState, for latents of rows × columns; from the weights' shapes alone.
 int64_t decoder_state_elements(const TensorSource& source, int64_t rows, int64_t columns);
 
