@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-/// What can't be counted from shapes: measured on two H200s with LibTorch 2.11 and CUDA 13.0, 2026-11-23, by
-/// `latentcast bench pipeline --fp8` (its "memory"; docs/benchmarks.md).
+/// What can't be counted from shapes: measured on two H200s with LibTorch 2.11 and CUDA 13.0, 2026-11-23 and
+/// 30, by `latentcast bench pipeline` and `bench vae` (docs/benchmarks.md).
 namespace latentcast::measured {
 
 constexpr int64_t kMiB = int64_t{1} << 20;
@@ -19,9 +19,11 @@ constexpr int64_t kSlots = 4;
 constexpr int64_t kSlotGrain = 2 * kMiB;
 
 /// LibTorch's allocator: what it keeps beyond the tensors once it has given back what loading took, and a
-/// part of the tensors (1 / …).
-constexpr int64_t kSlack = 150 * kMiB;
+/// part of the tensors (1 / …): 0.37 GiB of 14.7 on a rank that doesn't decode. Decoding beside the
+/// denoising, on a stream of its own, has memory of its own too: 0.91 GiB of 21.8, 0.81 of 13.9.
+constexpr int64_t kSlack = 230 * kMiB;
 constexpr int64_t kSlackPart = 100;
+constexpr int64_t kSlackBeside = 480 * kMiB;
 
 /// A step: rows of tokens that are there at once besides the feed-forward's (421 MB for 3168 tokens, 189 MB
 /// for 1152), and what doesn't depend on the size (the products' workspaces, modulation, positions: 250 MB).
@@ -39,11 +41,11 @@ constexpr int64_t kPoses = 2000;
 constexpr int64_t kLoading = 200 * kMiB;
 
 /// Decoding, in values of one channel at a latent's pixel, times the decoder's width: for each latent, what
-/// its frames before the last doubling and the pictures take; the pieces of full size; and, where many
-/// latents come at once, the level before it. 604.7 MB for 3 latents and 1317 MB for 12 at 704×384, on an
-/// H100.
-constexpr int64_t kDecodingPerLatent = 72;
-constexpr int64_t kDecodingPieces = 530;
-constexpr int64_t kDecodingWhole = 136;
+/// its frames and pictures take; the pairs of frames on their way; and, where many latents come at once, the
+/// level before the last doubling of frames. 416.6 MB for 3 latents and 1291.7 MB for 12 at 704×384, on an
+/// H200.
+constexpr int64_t kDecodingPerLatent = 18;
+constexpr int64_t kDecodingPieces = 462;
+constexpr int64_t kDecodingWhole = 133;
 
 }  // namespace latentcast::measured

@@ -183,7 +183,10 @@ class RankEstimate {
   void add_outside() {
     int64_t tensors = 0;
     for (const MemoryPart& part : memory_.device) tensors += part.bytes;
-    memory_.device.push_back({"slack", measured::kSlack + tensors / measured::kSlackPart});
+    const bool beside =
+        layout_.decodes(memory_.rank) && layout_.stage_of(memory_.rank) >= 0 && !means_.decoder_state_on_host;
+    memory_.device.push_back(
+        {"slack", measured::kSlack + tensors / measured::kSlackPart + (beside ? measured::kSlackBeside : 0)});
     stays("CUDA and NCCL", outside_bytes(model_, work_, layout_, memory_.rank));
   }
 

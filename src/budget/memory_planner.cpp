@@ -9,6 +9,8 @@
 namespace latentcast {
 namespace {
 
+constexpr size_t kPartsNamed = 5;
+
 /// All layouts that do what was asked, the fastest first; of equally fast ones that with whole weights.
 std::vector<RankLayout> layouts_to_try(const LayoutRequest& request) {
   std::vector<RankLayout> layouts{make_layout(request)};
@@ -146,13 +148,17 @@ class Planner {
     const std::string ranks = least_->layout.world_size == 1
                                   ? "one GPU"
                                   : "each of " + std::to_string(least_->layout.world_size) + " GPUs";
+    const auto most =
+        std::max_element(least_->ranks.begin(), least_->ranks.end(),
+                         [](const auto& a, const auto& b) { return a.device_bytes() < b.device_bytes(); });
     throw InputError(request_.budget_text + ": that is too little. The least that would do is " +
                      gib_text(least_->device_bytes()) + " on " + ranks + ", with " +
-                     plan_options_text(*least_) + ":\n" + memory_table(least_->ranks) +
-                     "\nGive as much, start more ranks (docs/ranks.md), or choose a smaller --size." +
+                     plan_options_text(*least_) + " (" + largest_parts(*most, kPartsNamed) +
+                     "). Give as much, start more ranks, or choose a smaller --size" +
                      (request_.content_fixed
-                          ? " The run that is continued has its --fp8 and --kv_dtype, which can't change."
-                          : ""));
+                          ? "; the run that is continued has its --fp8 and --kv_dtype, which can't change"
+                          : "") +
+                     "; latentcast plan without --vram shows all parts");
   }
 
   const MemoryRequest& request_;

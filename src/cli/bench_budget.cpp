@@ -45,6 +45,7 @@ BenchPlan plan_bench(const BenchJob& job, double vram, int sample_steps, DecodeM
   if (!bench) planned.layout = bench_layout_of(planned.plan.layout, asked.offload_decoder_state);
   if (asked.offload_decoder_state && planned.layout.decoder == BenchDecoder::kStream) {
     planned.layout.decoder = BenchDecoder::kAfter;
+    planned.layout.name.replace(planned.layout.name.rfind('/'), std::string::npos, "/after");
   }
   for (int rank = 0; rank < ranks; ++rank) {
     planned.outside.push_back(outside_bytes(request.model, request.work, planned.plan.layout, rank));

@@ -1,6 +1,7 @@
 // `latentcast bench pipeline`: the list of layouts, what is compared, and whole runs of the program on CPUs.
 // What is measured is not judged.
 
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 
@@ -174,6 +175,27 @@ void expect_well_formed(const json& layout) {
     EXPECT_GT(rank.at("work_ms"), 0);
     EXPECT_GE(rank.at("weights_bytes").at("transformer"), rank.at("weights_bytes").at("layers"));
   }
+}
+
+TEST(BenchPipeline, FitsALayoutIntoABudget) {
+  const json report = report_of(2, {"--vram", "1", "--layouts", "one/stream", "--fp8"});
+  ASSERT_FALSE(report.is_null());
+  EXPECT_FALSE(report.contains("S_ms"));
+  const json& plan = report.at("layouts").at(0).at("plan");
+  EXPECT_THAT(plan.at("options"), ElementsAre("--fp8"));
+  EXPECT_EQ(plan.at("budget_bytes"), int64_t{1} << 30);
+  const int64_t there = plan.at("estimate").at(0).at("device_bytes");
+  // Without a layout one is chosen, and with less room other means; blocks in batches come out too.
+  char less[32];
+  std::snprintf(less, sizeof less, "%.9f", static_cast<double>(there) * 0.45 / (1 << 30));
+  const json chosen = report_of(2, {"--vram", less, "--decode", "batch"});
+  ASSERT_FALSE(chosen.is_null());
+  const json& layout = chosen.at("layouts").at(0);
+  EXPECT_EQ(layout.at("layout").at("world_size"), 2);
+  EXPECT_THAT(layout.at("plan").at("options"), testing::Contains("--offload_kv_cache"));
+  const ProgramResult refused = bench(2, {"--vram", "0.00001"});
+  EXPECT_EQ(refused.exit_code, 64);
+  EXPECT_THAT(refused.err, HasSubstr("The least that would do is"));
 }
 
 TEST(BenchPipeline, MeasuresTheDefaultListOnTwoRanks) {

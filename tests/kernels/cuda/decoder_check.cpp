@@ -90,6 +90,14 @@ TEST_P(Convolutions, AgreeWithTheTwin) {
     EXPECT_TRUE(run().active.equal(got.active)) << "another result in another run";
   }
   EXPECT_TRUE(run().sum.equal(got.sum)) << "another result in another run";
+  if (kt == 3 && layer.frames > 2 && !layer.residual && !layer.norm) {
+    // The first two frames alone, then the rest, which look back on them.
+    const at::Tensor all = to_gpu(x), begin = all.narrow(2, 0, 2).clone(kLast),
+                     rest = all.narrow(2, 2, layer.frames - 2).clone(kLast);
+    const at::Tensor one = causal_conv(ours, gpu_past, begin, {}, {}, true).sum,
+                     two = causal_conv(ours, begin, rest, {}, {}, true).sum;
+    EXPECT_TRUE(at::cat({one, two}, 2).equal(got.sum)) << "other bits in pieces";
+  }
   if (layer.residual) {
     const at::Tensor place = given->clone(kLast);
     const ConvResult over = causal_conv_over(ours, gpu_past, to_gpu(x), place,
@@ -106,6 +114,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Layer{"96 to 96, one frame", ConvKind::kSpaceTime, 96, 96, 1, 16, 32, false, true},
                     Layer{"192 to 192", ConvKind::kSpaceTime, 192, 192, 3, 24, 40, true, true},
                     Layer{"384 to 384", ConvKind::kSpaceTime, 384, 384, 3, 8, 24, true, false},
+                    Layer{"384 to 384, six frames", ConvKind::kSpaceTime, 384, 384, 6, 40, 72, false, false},
                     Layer{"192 to 384", ConvKind::kSpaceTime, 192, 384, 2, 12, 16, false, false},
                     Layer{"96 to 3", ConvKind::kSpaceTime, 96, 3, 2, 24, 40, false, false},
                     Layer{"time", ConvKind::kTimeDoubling, 384, 768, 3, 12, 24, false, false},
