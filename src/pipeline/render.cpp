@@ -89,12 +89,10 @@ class RankRender {
   }
 
   std::string light_words() const {
-    const std::string first = std::to_string(begin_.first_clip());
     return ", a light one: clips from " + std::to_string(begin_.first_done()) +
            " on are computed again for the caches; what follows joins on without a seam, but not to the same "
-           "bytes"
-           ", and takes the place of segments from clip " +
-           first + " on";
+           "bytes, and takes the place of segments from clip " +
+           std::to_string(begin_.first_clip()) + " on";
   }
 
   /// Of a checkpoint.
