@@ -1,8 +1,5 @@
 #pragma once
 
-#include <memory>
-#include <optional>
-
 #include "latentcast/budget/memory_planner.h"
 #include "latentcast/config/render_job.h"
 #include "latentcast/device/device.h"
