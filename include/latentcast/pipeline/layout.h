@@ -28,8 +28,8 @@ struct StagePlan {
 /// How long the parts of the work take. Only ratios count, and only for speed: every layout gives the same
 /// bytes. The default is what docs/benchmarks.md measured (H100, 14B, 704×384, bf16).
 struct LayoutCosts {
-  double step = 0.290;         ///< seconds of one timestep of a block, all layers
-  double decode = 0.144;       ///< seconds of decoding a block's 3 latents
+  double step = 0.202;         ///< seconds of one timestep of a block, all layers
+  double decode = 0.048;       ///< seconds of decoding a block's 3 latents
   std::vector<double> layers;  ///< what each layer takes, in any unit; empty: all the same. See layer_costs()
 
   double decode_steps() const { return decode / step; }
