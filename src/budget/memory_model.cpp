@@ -133,6 +133,7 @@ class RankEstimate {
       return rounded_up(bytes, kPiece) - bytes;
     };
     int64_t bytes = 0;
+    if (means_.cache.packed) return bytes;
     for (int64_t layer = 0; layer < shape.layers; ++layer) {
       if (!window_in_place(means_.cache, layer, shape.layers)) continue;
       bytes += 2 * shape.timesteps * lost(shape.window_tokens()) + 2 * lost(shape.condition_tokens());

@@ -7,6 +7,7 @@
 #include "commands.h"
 #include <c10/core/InferenceMode.h>
 
+#include "latentcast/pipeline/cache_setup.h"
 #include "latentcast/telemetry/memory.h"
 
 namespace latentcast {
@@ -39,6 +40,7 @@ int run_bench(int argc, const char* const* argv, const MpiSession& mpi) {
   const ModelShape model = model_shape(job.model);
   const c10::InferenceMode inference;
   const ComputeDevice device = select_device(job.device, job.dtype, job.threads);
+  check_caches(job.caches, model.dit, device);
   nlohmann::ordered_json report = part == "dit"   ? bench_dit(job, model, device)
                                   : part == "vae" ? bench_vae(job, model, device)
                                   : part == "fp8" ? bench_fp8(job, model, device)

@@ -45,8 +45,9 @@ nlohmann::ordered_json summary(const std::vector<double>& times);
 /// One step of the whole transformer (one timestep of one block with a full window), alone.
 nlohmann::ordered_json bench_dit(const BenchJob& job, const ModelShape& model, const ComputeDevice& device);
 
-/// How far the velocity of a step with a full window is from that without --fp8, weights and inputs being the
-/// same and each having caches from its own run. Throws InputError for a model that 8 bits can't be had for.
+/// How far the velocity of a step with a full window is from that without 8 bits, weights and inputs being
+/// the same and each having caches from its own run: of products and, with --attention fp8, attention. Throws
+/// InputError for a model that 8 bits can't be had for.
 nlohmann::ordered_json bench_fp8(const BenchJob& job, const ModelShape& model, const ComputeDevice& device);
 
 /// Decoding a block's 3 latents, alone; a clip's 12 in one call; the convolutions alone.

@@ -22,6 +22,10 @@ void add_bench_options(CLI::App& app, BenchJob& job) {
          "--kv_dtype", [&job](const std::string& type) { job.caches.fp8 = type == "fp8"; },
          "attention caches' type, auto or fp8")
       ->check(CLI::IsMember({"auto", "fp8"}));
+  app.add_option_function<std::string>(
+         "--attention", [&job](const std::string& type) { job.caches.packed = type == "fp8"; },
+         "self-attention of the block passes, auto or fp8")
+      ->check(CLI::IsMember({"auto", "fp8"}));
   app.add_flag(
       "--offload_decoder_state", job.offload_decoder_state,
       "the decoder's state in host memory between blocks; for pipelines that decode after the denoising");
@@ -56,6 +60,7 @@ void describe(nlohmann::ordered_json& report, const BenchJob& job, const Compute
                       {"condition_on_host", job.caches.condition_on_host},
                       {"fp8", job.caches.fp8},
                       {"buffers", job.caches.buffers},
+                      {"packed", job.caches.packed},
                       {"decoder_state_on_host", job.offload_decoder_state}};
   report["audio_encoder_on_host"] = job.offload_audio_encoder;
   report["dtype"] = device.dtype == at::kBFloat16 ? "bf16" : "float32";

@@ -5,6 +5,7 @@
 
 #include "latentcast/kernels/linear_gelu.h"
 #include "latentcast/kernels/modulated_norm.h"
+#include "latentcast/kernels/packed_attention.h"
 #include "latentcast/kernels/residual.h"
 #include "latentcast/kernels/rotated_norm.h"
 #include "latentcast/model/dit/rope.h"
@@ -40,6 +41,7 @@ struct Bench {
     query = at::randn({1, rows, config.heads, d}, options);
     keys = at::randn({1, 4 * rows + shape.condition_tokens(), config.heads, d}, options);
     values = at::randn_like(keys);
+    if (job.caches.packed) pack();
     text = at::randn({1, config.text_len, config.heads, d}, options);
     audio = at::randn({kBlockLatents, config.audio_tokens + 1, config.heads, d}, options);
     modulation = at::randn({6, config.dim}, options.dtype(at::kFloat));
@@ -64,7 +66,26 @@ struct Bench {
     up();
     w.ffn_down(wide_in);
   }
-  void self_attention() const { attention(query, keys, values); }
+  void self_attention() const {
+    pieces.packed.empty() ? attention(query, keys, values) : packed_attention(query[0], pieces);
+  }
+  /// As the caches do it: the reference, the motion, four blocks.
+  void pack() {
+    const int64_t reference = rows / kBlockLatents;
+    pieces.tokens = {reference, shape.condition_tokens() - reference, rows, rows, rows, rows};
+    int64_t begin = 0;
+    for (const int64_t tokens : pieces.tokens) {
+      pieces.packed.push_back(at::empty({packed_bytes(tokens, config.heads, config.head_dim())},
+                                        keys.options().dtype(at::kByte)));
+      pack_keys_and_values(keys[0].narrow(0, begin, tokens), values[0].narrow(0, begin, tokens),
+                           pieces.packed.back());
+      begin += tokens;
+    }
+  }
+  void pack_own() const { pack_keys_and_values(query[0], query[0], pieces.packed.back()); }
+  void pack_reference() const {
+    pack_keys_and_values(query[0].narrow(0, 0, pieces.tokens.front()), {}, pieces.packed.front());
+  }
   void text_attention() const { attention(query, text, text); }
   void audio_attention() const {
     attention(query.view({kBlockLatents, rows / kBlockLatents, config.heads, config.head_dim()}), audio,
@@ -83,6 +104,7 @@ struct Bench {
   int64_t rows = 0;
   RowForm form = RowForm::kPlain;
   Rows in, wide_in;
+  PackedPieces pieces;  // instead of keys and values, with --attention fp8
   at::Tensor x, y, c, f, wide, three, query, keys, values, text, audio, modulation, per_latent, rope;
 };
 
@@ -184,6 +206,12 @@ void add_kernels(Parts& parts, const Bench& b) {
                [&] { gated_residuals(b.x, b.y, e[0], b.c, b.f, e[1]); });
   parts.kernel("residual_norm (audio)", injectors - 1 + silent_end, 3 * row + normed,
                [&] { residual_norm(b.x, b.y, next_shift, next_scale, eps, b.form); });
+  if (!b.pieces.packed.empty()) {
+    // Keys and values are read once at least, and written in 8 bits.
+    parts.kernel("pack_keys_and_values", layers, 2 * row + row, [&] { b.pack_own(); });
+    parts.kernel("pack_keys_and_values (reference's keys)", layers, (row + row / 2) / kBlockLatents,
+                 [&] { b.pack_reference(); });
+  }
   if (b.fp8()) {
     parts.kernel("quantize", 2 * layers + injectors, row + normed, [&] { quantize(b.x); });
     const auto wide = static_cast<int64_t>(b.wide.nbytes());

@@ -13,6 +13,7 @@
 #include "latentcast/comm/coordinate.h"
 #include "latentcast/device/gpu_memory.h"
 #include "latentcast/error.h"
+#include "latentcast/pipeline/cache_setup.h"
 #include "latentcast/pipeline/layer_costs.h"
 #include "latentcast/telemetry/memory.h"
 
@@ -40,8 +41,10 @@ class PipelineBench {
       for (const std::string& name : job_.layouts) {
         layouts_.push_back(parse_bench_layout(name, mpi.world().size));
       }
-      return select_device(job_.device, job_.dtype, job_.threads,
-                           [&](int gpus) { return device_of_rank(mpi_.world(), gpus); });
+      ComputeDevice device = select_device(job_.device, job_.dtype, job_.threads,
+                                           [&](int gpus) { return device_of_rank(mpi_.world(), gpus); });
+      check_caches(job_.caches, model_.dit, device);
+      return device;
     });
     meter_.emplace(device_);
     pipeline_ = make_pipeline(SendWay::kAuto);

@@ -121,11 +121,40 @@ void check_rendering(const RenderJob& job, std::vector<std::string>& warnings) {
   check_choice("task", job.task, {"s2v-14B"});
 }
 
+/// What attention in 8 bits can't go with: its caches hold what it reads, on the device.
+void check_attention(const RenderJob& job) {
+  constexpr int kMostFrames = 168;  // 14 blocks of a clip, the reference and the motion: 16 pieces
+  if (job.attention != "fp8") return;
+  if (job.offload_kv_cache) {
+    throw InputError(
+        "--offload_kv_cache doesn't go with --attention fp8, whose caches lie on the device. Leave one of "
+        "the "
+        "two out.");
+  }
+  if (job.vram) {
+    throw InputError(
+        "--vram doesn't go with --attention fp8 yet: what is planned are caches in other types. Leave one of "
+        "the "
+        "two out.");
+  }
+  if (job.kv_dtype != "auto") {
+    throw InputError(
+        "--kv_dtype " + job.kv_dtype +
+        " doesn't go with --attention fp8, whose caches are in 8 bits as it reads them. Leave one out.");
+  }
+  if (job.infer_frames > kMostFrames) {
+    refuse("infer_frames", "--attention fp8 takes clips of at most " + std::to_string(kMostFrames) +
+                               " frames. Give fewer, or leave --attention out.");
+  }
+}
+
 void check_computing(const RenderJob& job, std::vector<std::string>& warnings) {
   check_choice("device", job.device, {"auto", "cpu", "cuda"});
   check_choice("dtype", job.dtype, {"auto", "float32", "bf16"});
   check_range("threads", job.threads, 0, 1024);
   check_choice("kv_dtype", job.kv_dtype, {"auto", "fp8"});
+  check_choice("attention", job.attention, {"auto", "fp8"});
+  check_attention(job);
   check_range("kv_layers_on_device", job.kv_layers_on_device, 0, 1000);
   check_range("kv_buffers", job.kv_buffers, 1, 3);
   if (job.vram && !(std::isfinite(*job.vram) && *job.vram > 0)) {

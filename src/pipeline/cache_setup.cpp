@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include "latentcast/error.h"
+#include "latentcast/kernels/packed_attention.h"
 #include "latentcast/model/dit/rope.h"
 
 namespace latentcast {
@@ -28,6 +29,7 @@ CacheMeans cache_means(const RenderJob& job) {
   means.fp8 = job.kv_dtype == "fp8";
   means.condition_on_host = job.offload_condition_cache;
   means.buffers = job.kv_buffers;
+  means.packed = job.attention == "fp8";
   return means;
 }
 
@@ -47,6 +49,17 @@ void check_caches(const CacheMeans& means, const DitConfig& config, const Comput
     throw InputError("--kv_dtype fp8: this model's rows are " + std::to_string(config.dim) +
                      " long; on a GPU they must be a multiple of " + std::to_string(kFp8Multiple) +
                      ". Leave it out.");
+  }
+  if (means.packed && means != CacheMeans{.packed = true}) {
+    throw InputError(
+        "--attention fp8: its caches are in 8 bits and on the device, other means don't go with it");
+  }
+  if (means.packed) {
+    const at::Tensor like =
+        at::empty({0, config.head_dim()}, at::TensorOptions().dtype(device.dtype).device(device.device));
+    if (const std::string refusal = packed_attention_refusal(like); !refusal.empty()) {
+      throw InputError("--attention fp8: " + refusal + ". Leave it out.");
+    }
   }
   if (means.device_layers > config.layers) {
     throw InputError("--kv_layers_on_device " + std::to_string(means.device_layers) + ": this model has " +
@@ -80,6 +93,10 @@ StageMemory stage_memory(const CacheMeans& means, const std::shared_ptr<HostPiec
 }
 
 std::string caches_text(const AttentionCacheShape& shape, const CacheMeans& means, int64_t element_bytes) {
+  if (means.packed) {
+    return "attention and its caches in 8 bits: " +
+           gigabytes(cache_bytes(shape, means, element_bytes).device) + " on the device";
+  }
   int64_t on_device = 0, in_place = 0;
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     on_device += window_on_device(means, layer, shape.layers) ? 1 : 0;

@@ -37,7 +37,7 @@ RankSaver::Settings with_host_bytes(RankSaver::Settings settings, const RankSetu
 }  // namespace
 
 std::string cache_name(const CachedRows& rows) {
-  constexpr const char* kNames[] = {"key", "value", "key-scale", "value-scale"};
+  constexpr const char* kNames[] = {"key", "value", "key-scale", "value-scale", "packed"};
   char name[48];
   std::snprintf(name, sizeof name, "layer-%03lld/%s", static_cast<long long>(rows.layer),
                 kNames[static_cast<size_t>(rows.what)]);

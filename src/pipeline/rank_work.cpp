@@ -252,6 +252,7 @@ std::string RankWork::report() const {
                       {"condition_on_host", means.condition_on_host},
                       {"buffers", means.buffers},
                       {"fp8", means.fp8},
+                      {"packed", means.packed},
                       {"device_bytes", bytes.device},
                       {"host_bytes", bytes.host}};
   }

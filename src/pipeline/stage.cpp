@@ -149,6 +149,7 @@ at::Tensor DenoiseStage::run_layers(const BlockItem& item, int64_t timestep, at:
     const PassKeys keys = cache_.acquire(own, reference);
     pass.own = keys.own;
     pass.attended = keys.attended;
+    pass.packed = keys.packed;
     tokens = run_block_layer(layers_->acquire(layer), config_, tokens, pass,
                              text_.layers[static_cast<size_t>(own)]);
     cache_.release(own);

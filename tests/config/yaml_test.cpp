@@ -50,6 +50,7 @@ RenderJob full_job() {
   job.trace_blocks = 2;
   job.trace_inputs = "/p/i.safetensors";
   job.fp8 = true;
+  job.attention = "fp8";
   job.kv_dtype = "fp8";
   job.offload_kv_cache = true;
   job.kv_layers_on_device = 3;
@@ -72,7 +73,7 @@ TEST(Yaml, RoundTripsEveryField) {
   // Fields left at their default would prove nothing.
   const auto content = differing_fields(job, RenderJob{}, Identity::kContent);
   const auto run = differing_fields(job, RenderJob{}, Identity::kRun);
-  EXPECT_EQ(content.size() + run.size(), 43u);
+  EXPECT_EQ(content.size() + run.size(), 44u);
   const std::string text = to_yaml(job);
   const RenderJob back = from_yaml(folder.write("job.yaml", text));
   EXPECT_EQ(back, job) << text;

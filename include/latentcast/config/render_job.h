@@ -56,6 +56,7 @@ struct RenderJob {
   std::string dtype = "auto";   ///< auto, float32 or bf16
   int threads = 0;              ///< 0: chosen by choose_unset()
   bool fp8 = false;
+  std::string attention = "auto";        ///< auto (the network's type) or fp8
   std::string kv_dtype = "auto";         ///< auto (the network's) or fp8
   bool offload_kv_cache = false;         ///< see cache_means.h
   int kv_layers_on_device = 0;           ///< with offload_kv_cache

@@ -19,8 +19,8 @@ CacheMeans cache_means(const RenderJob& job);
 /// What a stage's caches are for.
 AttentionCacheShape cache_shape(const DitConfig& config, const StagePlan& plan, const StageShape& shape);
 
-/// Throws InputError for what can't be: rows that don't fit 8 bits' kernels, more layers on the device than
-/// there are.
+/// Throws InputError for what can't be: rows that don't fit 8 bits' kernels, attention in 8 bits on a GPU or
+/// with heads that it isn't for, more layers on the device than there are.
 void check_caches(const CacheMeans& means, const DitConfig& config, const ComputeDevice& device);
 /// What the host has too little of for the caches of its ranks, for people; empty if they fit.
 /// `available`: see available_host_bytes().

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "latentcast/kernels/packed_layout.h"
+
 namespace latentcast {
 namespace {
 
@@ -11,6 +13,18 @@ constexpr int64_t kScaleBytes = 4;
 struct LayerRows {
   int64_t window, condition;  ///< keys and values of all timesteps, of the condition
 };
+
+/// All are on the device: for each layer the condition's, packed, and the reference's keys as they were made;
+/// for each timestep the blocks'; and room for one pass's keys and values on their way.
+int64_t packed_cache_bytes(const AttentionCacheShape& shape, int64_t element_bytes) {
+  const PackedLayout layout{shape.head_dim};
+  const auto bytes = [&](int64_t tokens) { return layout.bytes(tokens, shape.heads); };
+  const int64_t row = shape.dim() * element_bytes;
+  const int64_t layer = bytes(shape.reference_tokens) + bytes(shape.motion_tokens) +
+                        shape.reference_tokens * row +
+                        shape.timesteps * shape.blocks * bytes(shape.block_tokens);
+  return shape.layers * layer + (2 * shape.block_tokens + shape.reference_tokens) * row;
+}
 
 }  // namespace
 
@@ -45,6 +59,7 @@ std::vector<HostPieceNeed> host_pieces(const AttentionCacheShape& shape, const C
 }
 
 CacheBytes cache_bytes(const AttentionCacheShape& shape, const CacheMeans& means, int64_t element_bytes) {
+  if (means.packed) return {packed_cache_bytes(shape, element_bytes), 0};
   const int64_t row = shape.dim() * element_bytes;
   const int64_t window_row = means.fp8 ? shape.dim() : row;
   const LayerRows rows{2 * shape.timesteps * shape.window_tokens(), 2 * shape.condition_tokens()};

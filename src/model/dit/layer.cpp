@@ -24,6 +24,13 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)
   return attention(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0)).squeeze(0);
 }
 
+/// The self-attention of a block, whose own keys and values are there.
+at::Tensor attend_to_window(const at::Tensor& query, const BlockPass& pass) {
+  if (!pass.packed) return attend(query, pass.attended.key, pass.attended.value);
+  pack_keys_and_values(pass.own.key, pass.own.value, pass.packed->own);
+  return packed_attention(query, pass.packed->attended);
+}
+
 /// The form in which a product takes its input.
 RowForm form_for(const Linear& linear) { return linear.is_fp8() ? RowForm::kFp8 : RowForm::kPlain; }
 
@@ -155,7 +162,7 @@ BlockTokens run_block_layer(const DitLayerWeights& w, const DitConfig& config, c
     a.v.into(h, pass.own.value.view({x.size(0), config.dim}));
     rotate_query_key(a.q(h), a.k(h), a.norm_q, a.norm_k, pass.rope, config.eps, query, pass.own.key);
   }
-  const at::Tensor y = a.o(attend(query, pass.attended.key, pass.attended.value));
+  const at::Tensor y = a.o(attend_to_window(query, pass));
   return end_block_layer(w, config, x, add_terms(w, config, x, y, pass.modulation, text), pass);
 }
 

@@ -17,6 +17,7 @@
 
 #include "causal_conv.h"
 #include "dequantize.h"
+#include "packed_attention.h"
 #include "pictures.h"
 #include "row_kernels.h"
 #include <cuda_runtime_api.h>
@@ -269,6 +270,27 @@ void run_convolutions(Bench& b) {
   run_convolution(b, ConvKind::kPoint, 192, 384, false, false);
 }
 
+/// Two pieces, one of one tile and one of several with an end that is filled up; more queries than a block of
+/// threads has.
+void run_attention(Bench& b) {
+  constexpr int64_t kHeads = 2, kQueries = 150, kTokens[] = {33, 500};
+  const int64_t row = kHeads * kHeadDim;
+  PackedAttention args{};
+  args.queries = kQueries, args.heads = kHeads;
+  args.query = b.numbers(kQueries * row, true);
+  args.out = b.out_numbers(kQueries * row, true);
+  for (const int64_t tokens : kTokens) {
+    auto* packed = static_cast<uint8_t*>(b.out(kPacked.bytes(tokens, kHeads)));
+    auto* sums = static_cast<float*>(b.out(pack_sums(tokens, kHeads) * static_cast<int64_t>(sizeof(float))));
+    const void *keys = b.numbers(tokens * row, true), *values = b.numbers(tokens * row, true);
+    check(pack({tokens, kHeads, keys, values, row, row, packed, sums}, nullptr), "pack");
+    check(pack({tokens, kHeads, keys, nullptr, row, row, packed, sums}, nullptr), "pack, keys alone");
+    args.packed[args.pieces] = packed;
+    args.tokens[args.pieces++] = tokens;
+  }
+  b.finish("packed_attention", packed_attention(args, nullptr));
+}
+
 struct Part {
   const char* name;
   std::function<void(Bench&)> run;
@@ -282,11 +304,8 @@ std::vector<Part> parts() {
       }
     };
   };
-  return {{"norms", rows(run_norms)},
-          {"residuals", rows(run_residuals)},
-          {"quantise", rows(run_quantise)},
-          {"pictures", run_pictures},
-          {"convolutions", run_convolutions}};
+  return {{"norms", rows(run_norms)}, {"residuals", rows(run_residuals)}, {"quantise", rows(run_quantise)},
+          {"pictures", run_pictures}, {"convolutions", run_convolutions}, {"attention", run_attention}};
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "latentcast/kernels/dequantize.h"
 #include "latentcast/kernels/rotated_norm.h"
 #include "latentcast/model/dit/rope.h"
+#include "latentcast/model/layers.h"
 
 namespace latentcast {
 namespace {
@@ -313,6 +314,65 @@ TEST(CacheMeans, SizesAreThoseOfTheModel) {
   EXPECT_EQ(cache_bytes(shape, {true, 0, false, false}, 2), (CacheBytes{condition + ring, window}));
   EXPECT_EQ(cache_bytes(shape, {true, 0, false, true}, 2), (CacheBytes{ring, window + condition}));
   EXPECT_EQ(cache_bytes(shape, {true, 0, true, false}, 2).host, window / 2);
+}
+
+/// Attention over what the caches give, of one pass's layers.
+std::vector<at::Tensor> attend(AttentionCache& cache, const CachePass& pass,
+                               const std::vector<KeyValue>& made, const at::Tensor& rope,
+                               const at::Tensor& query) {
+  std::vector<at::Tensor> results;
+  cache.begin_pass(pass);
+  for (int64_t layer = 0; layer < kLayers; ++layer) {
+    const PassKeys keys = cache.acquire(layer, rope);
+    keys.own.key.copy_(made[static_cast<size_t>(layer)].key);
+    keys.own.value.copy_(made[static_cast<size_t>(layer)].value);
+    if (keys.packed) {
+      pack_keys_and_values(keys.own.key, keys.own.value, keys.packed->own);
+      results.push_back(packed_attention(query, keys.packed->attended));
+    } else {
+      results.push_back(
+          attention(query.unsqueeze(0), keys.attended.key.unsqueeze(0), keys.attended.value.unsqueeze(0))
+              .squeeze(0));
+    }
+    cache.release(layer);
+  }
+  return results;
+}
+
+TEST_F(CacheTest, PackedTheyGiveAttentionTheSameButForEightBits) {
+  AttentionCache in_place = cache({}), packed = cache({.packed = true});
+  // A second one goes on from what a checkpoint of the first holds.
+  AttentionCache continued = cache({.packed = true});
+  const std::vector<ConditionKeys> condition = random_condition();
+  for (AttentionCache* each : {&in_place, &packed, &continued}) set(*each, condition);
+  for (int64_t clip = 0; clip < 2; ++clip) {
+    for (int64_t block = 0; block < kBlocks; ++block) {
+      for (int64_t t = 0; t < kTimesteps; ++t) {
+        const at::Tensor rope = grid_rope(30 + block, 1, 2, 3, kWidth), query = rows(kBlock);
+        const std::vector<KeyValue> made = random_rows();
+        const std::vector<at::Tensor> wanted = attend(in_place, pass(clip, block, t), made, rope, query),
+                                      given = attend(packed, pass(clip, block, t), made, rope, query);
+        for (size_t layer = 0; layer < wanted.size(); ++layer) {
+          const double error = ((given[layer] - wanted[layer]).norm() / wanted[layer].norm()).item<double>();
+          EXPECT_LT(error, 0.08) << clip << " " << block << " " << t << " " << layer;
+        }
+        if (clip == 0) continue;
+        if (block == 0 && t == 0) carry(packed, continued);
+        const std::vector<at::Tensor> again = attend(continued, pass(clip, block, t), made, rope, query);
+        for (size_t layer = 0; layer < given.size(); ++layer) {
+          EXPECT_TRUE(again[layer].equal(given[layer])) << block << " " << t << " " << layer;
+        }
+      }
+    }
+  }
+}
+
+TEST(CacheMeans, PackedTheyTakeHalfTheMemory) {
+  const AttentionCacheShape shape{4, 40, 1056, 1584, 3168, 4, 40, 128};
+  const CacheBytes packed = cache_bytes(shape, {.packed = true}, 2), plain = cache_bytes(shape, {}, 2);
+  EXPECT_EQ(packed.host, 0);
+  EXPECT_LT(packed.device, plain.device * 53 / 100);
+  EXPECT_GT(packed.device, plain.device / 2);
 }
 
 TEST_F(CacheTest, LayersOutOfTurnAreRefused) {

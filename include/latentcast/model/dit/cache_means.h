@@ -32,6 +32,9 @@ struct CacheMeans {
   bool fp8 = false;                ///< windows in 8 bits (e4m3, a scale for each row); less exact
   bool condition_on_host = false;  ///< the condition's keys and values too; for layers that are brought
   int64_t buffers = kCacheRing;    ///< with fewer, bringing and writing back wait for the computing
+  /// All of them as attention in 8 bits reads them (kernels/packed_attention.h), where it reads them. None of
+  /// the others goes with it.
+  bool packed = false;
 
   bool operator==(const CacheMeans&) const = default;
 };

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
+#include "latentcast/kernels/packed_attention.h"
 #include "latentcast/model/dit/cache_means.h"
 
 namespace latentcast {
@@ -38,16 +40,23 @@ struct CachePass {
   bool operator==(const CachePass&) const = default;
 };
 
+/// What a layer's pass attends to in 8 bits.
+struct PackedKeys {
+  PackedPieces attended;  ///< the reference, the motion, each block of the window; `own` included
+  at::Tensor own;         ///< where the pass's keys and values are to be packed before
+};
+
 /// What a layer's pass attends to, and where its own keys and values go: views [tokens, heads, head_dim].
 struct PassKeys {
   KeyValue own;
-  KeyValue attended;  ///< the condition, then the window; `own` included
+  KeyValue attended;                      ///< the condition, then the window; `own` included
+  std::optional<PackedKeys> packed = {};  ///< instead of `attended`: then `own` is only on the way there
 };
 
 /// A part of what is kept for the clips to come, of one timestep and layer: tensors that lie one behind the
 /// other along their first dimension.
 struct CachedRows {
-  enum class What { kKey, kValue, kKeyScale, kValueScale };
+  enum class What { kKey, kValue, kKeyScale, kValueScale, kPacked };
   int64_t timestep = 0, layer = 0;
   What what = What::kKey;
   std::vector<at::Tensor> parts;
@@ -61,11 +70,13 @@ using HostMemory = std::function<at::Tensor(int64_t bytes)>;
 
 class LayersInPlace;
 class BroughtLayers;
+class PackedLayers;
 
 /// The keys and values that self-attention reads, of a stage's timesteps and layers. A layer is kept in one
 /// of two ways (CacheMeans): where attention reads it (LayersInPlace), or elsewhere, from where it is brought
 /// before its turn (BroughtLayers). Both give attention the same: the condition's rows and, behind them, the
-/// window of one clip's blocks, in one piece.
+/// window of one clip's blocks, in one piece. For attention in 8 bits all layers are kept packed
+/// (PackedLayers).
 ///
 /// A pass is begin_pass(), then for each layer in its order acquire(), the layer's work on the current
 /// stream, release().
@@ -106,6 +117,7 @@ class AttentionCache {
   std::vector<int64_t> place_;               ///< of each layer among those that are kept its way
   std::unique_ptr<LayersInPlace> in_place_;  ///< null: no layer is kept so
   std::unique_ptr<BroughtLayers> brought_;   ///< likewise
+  std::unique_ptr<PackedLayers> packed_;     ///< for attention in 8 bits, alone
 };
 
 }  // namespace latentcast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include <ATen/core/Tensor.h>
 
@@ -13,11 +14,12 @@ namespace latentcast {
 
 /// What a block pass brings to one layer. Tensors are borrowed for the call.
 struct BlockPass {
-  at::Tensor modulation;       ///< [6, dim] float32: the layer's own and the timestep's, added
-  at::Tensor rope;             ///< of the block's tokens
-  KeyValue own;                ///< where the block's keys and values go, [n, heads, head_dim]
-  KeyValue attended;           ///< what its queries attend to, `own` included
-  at::Tensor next_modulation;  ///< the next layer's, if that follows on this rank; else undefined
+  at::Tensor modulation;             ///< [6, dim] float32: the layer's own and the timestep's, added
+  at::Tensor rope;                   ///< of the block's tokens
+  KeyValue own;                      ///< where the block's keys and values go, [n, heads, head_dim]
+  KeyValue attended;                 ///< what its queries attend to, `own` included
+  std::optional<PackedKeys> packed;  ///< instead of `attended`: attention in 8 bits
+  at::Tensor next_modulation;        ///< the next layer's, if that follows on this rank; else undefined
   const AudioTokens* audio = nullptr;
   at::Tensor speaker_mask;  ///< [speakers, tokens, 1] where each speaker's sound acts; undefined: everywhere
 };
