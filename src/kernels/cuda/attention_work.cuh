@@ -14,7 +14,6 @@
 namespace latentcast::cuda {
 
 constexpr int kTile = kPackedTile;
-constexpr int kRows = 64;  // of a warpgroup
 // Weights are times 2⁸, so that the largest is in the upper part of what e4m3 can hold.
 constexpr float kLift = 8;
 constexpr float kLeast = 1e-15f;  // that a scale stands for
@@ -41,7 +40,7 @@ __device__ __forceinline__ int row_largest(int x) {
   return max(x, __shfl_xor_sync(~0u, x, 2));
 }
 
-/// 64 queries of a head in 8 bits.
+/// 64 queries of a head in 8 bits, as multiply_int8() takes them.
 struct Queries {
   uint32_t numbers[16];
   float scale[2];  // with what the exponents have besides: log2(e) / sqrt(128)
@@ -73,20 +72,6 @@ struct Queries {
         const float4 x = wide(raw[c]);
         numbers[c / 2 * 4 + c % 2 * 2 + half] = byte_of(x.x * inverse) | byte_of(x.y * inverse) << 8 |
                                                 byte_of(x.z * inverse) << 16 | byte_of(x.w * inverse) << 24;
-      }
-    }
-  }
-
-  /// To shared memory, as matrix_at<kRows * 16, 128> describes it.
-  __device__ __forceinline__ void store(uint32_t to) const {
-    to += (threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4) * 16 + threadIdx.x % 4 * 4;
-#pragma unroll
-    for (int c = 0; c < 8; ++c) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        asm volatile("st.shared.u32 [%0], %1;" ::"r"(to + (c * kRows + half * 8) * 16),
-                     "r"(numbers[c / 2 * 4 + c % 2 * 2 + half])
-                     : "memory");
       }
     }
   }
@@ -133,6 +118,11 @@ __device__ __forceinline__ void settle(T (&d)[kCount]) {
   }
 }
 
+/// Whether a number of the products with a tile's keys belongs to one of the first `valid` tokens.
+__device__ __forceinline__ bool is_valid(int i, int valid) {
+  return i / 4 * 8 + static_cast<int>(threadIdx.x % 4) * 2 + i % 2 < valid;
+}
+
 __device__ __forceinline__ uint32_t fp8_of(float a, float b, float c, float d) {
   uint16_t low, high;
   asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(b), "f"(a));
@@ -140,23 +130,18 @@ __device__ __forceinline__ uint32_t fp8_of(float a, float b, float c, float d) {
   return static_cast<uint32_t>(low) | static_cast<uint32_t>(high) << 16;
 }
 
-/// What is known of a thread's two rows.
-struct RowState {
-  float top[2] = {-INFINITY, -INFINITY};   // largest exponent so far
-  float base[2] = {-INFINITY, -INFINITY};  // exponent that the totals are relative to
-  float total[2] = {0, 0};                 // weights in the totals
-};
-
-/// Of a tile.
-struct Weights {
-  uint32_t
-      numbers[kTile / 8];  // e4m3, as the product with the values takes them, whose tokens lie in this order
-  float top[2];            // the new largest exponents
-};
-
-/// Makes weights of the products with a tile's keys.
-__device__ __forceinline__ void weigh(const int32_t (&s)[kTile / 2], const float (&scale)[2],
-                                      const float (&bias)[2], const float (&top)[2], Weights& weights) {
+/// Makes weights of the products with a tile's keys, of which the first `valid` count: in 8 bits, as the
+/// product with the values takes them, whose tokens lie in this order. Gives the sums of this thread's
+/// weights, and in `top` the new largest exponents.
+__device__ __forceinline__ void weigh(int32_t (&s)[kTile / 2], const float (&scale)[2],
+                                      const float (&bias)[2], int valid, float (&top)[2], float (&sum)[2],
+                                      uint32_t (&weights)[kTile / 8]) {
+  if (valid < kTile) {
+#pragma unroll
+    for (int i = 0; i < kTile / 2; ++i) {
+      if (!is_valid(i, valid)) s[i] = INT_MIN;
+    }
+  }
   int most[2][2] = {{s[0], s[1]}, {s[2], s[3]}};
 #pragma unroll
   for (int i = 4; i < kTile / 2; i += 8) {
@@ -166,46 +151,51 @@ __device__ __forceinline__ void weigh(const int32_t (&s)[kTile / 2], const float
       largest = i + 4 < kTile / 2 ? __vimax3_s32(largest, s[i + j], s[i + 4 + j]) : max(largest, s[i + j]);
     }
   }
-  float offset[2];
+  float offset[2], x[kTile / 2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int largest = row_largest(max(most[half][0], most[half][1]));
-    weights.top[half] = fmaxf(top[half], static_cast<float>(largest) * scale[half] + bias[half]);
-    offset[half] = bias[half] - weights.top[half] + kLift;
+    top[half] = fmaxf(top[half], static_cast<float>(largest) * scale[half] + bias[half]);
+    offset[half] = bias[half] - top[half] + kLift;
   }
+#pragma unroll
+  for (int i = 0; i < kTile / 2; ++i) x[i] = static_cast<float>(s[i]);
+  if (valid < kTile) {
+#pragma unroll
+    for (int i = 0; i < kTile / 2; ++i) {
+      if (!is_valid(i, valid)) x[i] = -INFINITY;
+    }
+  }
+  float sums[2][2] = {};
 #pragma unroll
   for (int i = 0; i < kTile / 8; ++i) {
     float w[4];
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const int from = i / 4 * 16 + i / 2 % 2 * 8 + i % 2 * 2 + j / 2 * 4 + j % 2;
-      w[j] = exp2_of(static_cast<float>(s[from]) * scale[i % 2] + offset[i % 2]);
+      w[j] = exp2_of(x[from] * scale[i % 2] + offset[i % 2]);
+      sums[i % 2][j % 2] += w[j];
     }
-    weights.numbers[i] = fp8_of(w[0], w[1], w[2], w[3]);
+    weights[i] = fp8_of(w[0], w[1], w[2], w[3]);
   }
+  sum[0] = sums[0][0] + sums[0][1];
+  sum[1] = sums[1][0] + sums[1][1];
 }
 
-/// A matrix as hopper.cuh's matrix() describes it, from so many times 16 bytes on.
-template <int kAlongSum, int kAlongRows>
-__device__ __forceinline__ uint64_t matrix_at(uint32_t sixteens) {
-  return static_cast<uint64_t>(kAlongRows >> 4) << 32 | (sixteens + (kAlongSum >> 4 << 16));
-}
-
-/// Keys and values from `sixteens` · 16 bytes of shared memory on.
-__device__ __forceinline__ void multiply_keys(int32_t (&s)[kTile / 2], uint32_t queries, uint32_t sixteens) {
+__device__ __forceinline__ void multiply_keys(int32_t (&s)[kTile / 2], const Queries& queries,
+                                              uint32_t keys) {
 #pragma unroll
   for (int i = 0; i < kHeadDim / 32; ++i) {
-    multiply_int8(s, matrix_at<kRows * 16, 128>(queries + i * 2 * kRows),
-                  matrix_at<kTile * 16, 128>(sixteens + i * 2 * kTile), i > 0);
+    multiply_int8(s, queries.numbers + 4 * i, matrix(keys + i * 2 * kTile * 16, kTile * 16, 128), i > 0);
   }
 }
 
-__device__ __forceinline__ void multiply_values(float (&sums)[kValueRows / 2],
-                                                const uint32_t (&weights)[kTile / 8], uint32_t sixteens,
+__device__ __forceinline__ void multiply_values(float (&sums)[kHeadDim / 2],
+                                                const uint32_t (&weights)[kTile / 8], uint32_t values,
                                                 int add) {
 #pragma unroll
   for (int i = 0; i < kTile / 32; ++i) {
-    multiply_fp8(sums, weights + 4 * i, matrix_at<kValueRows * 16, 128>(sixteens + i * 2 * kValueRows),
+    multiply_fp8(sums, weights + 4 * i, matrix(values + i * 2 * kHeadDim * 16, kHeadDim * 16, 128),
                  i > 0 ? 1 : add);
   }
 }

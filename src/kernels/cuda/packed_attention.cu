@@ -1,7 +1,7 @@
 // Attention over packed keys and values, for Hopper GPUs: one warp copies, two warpgroups compute, each for
-// 64 queries of one head. While one warpgroup makes weights of its products with the keys (exp2: as much work
-// as the products), the tensor cores have the other's products, and its own with the values of the tile
-// before.
+// 64 queries of one head. While one warpgroup's weights are made from its products with the keys (exp2: as
+// much work as the products), the tensor cores have the other's products, and its own with the values of the
+// tile before.
 #include <algorithm>
 
 #include "attention_work.cuh"
@@ -11,15 +11,14 @@ namespace {
 
 constexpr int kThreads = 384;
 constexpr int kWorkers = 2;  // warpgroups
-constexpr int kBuffers = 3;  // of keys, and as many of values
-// Shared memory: sums in float32, what means of keys add to exponents, queries, the rings, their barriers:
-// for keys full and empty, for values full and empty.
-constexpr int kBiasesAt = kWorkers * kRows * kHeadDim * 4;
-constexpr int kQueriesAt = kBiasesAt + kMostPieces * kWorkers * kRows * 4;
-constexpr int kKeysAt = kQueriesAt + kWorkers * kRows * kHeadDim;
-constexpr int kValuesAt = kKeysAt + kBuffers * kKeyTile;
-constexpr int kBarsAt = kValuesAt + kBuffers * kValueTile;
-constexpr int kShared = kBarsAt + 4 * 8 * kBuffers + 128;
+constexpr int kRows = 64;    // of a warpgroup
+constexpr int kKeyBuffers = 4, kValueBuffers = 3;
+constexpr int kTotals = kWorkers * kRows * kHeadDim * 4;
+constexpr int kBiases = kMostPieces * kWorkers * kRows * 4;
+constexpr int kShared = kTotals + kBiases + kKeyBuffers * kKeyTile + kValueBuffers * kValueTile + 128;
+// The tensor cores' sums of 8-bit numbers have some 14 bits: after so many tiles they are added to float32.
+constexpr int kStretch = 10;
+constexpr bool kTurns = true;  // products are issued by one warpgroup after the other
 
 struct Piece {
   const uint8_t *keys, *values;
@@ -36,69 +35,87 @@ struct Args {
   Piece piece[kMostPieces];
 };
 
-/// Rings of buffers and their barriers, in shared memory from here on.
-struct Rings {
-  uint32_t base;
-
-  __device__ __forceinline__ uint32_t keys(int i) const { return base + kKeysAt + i * kKeyTile; }
-  __device__ __forceinline__ uint32_t values(int i) const { return base + kValuesAt + i * kValueTile; }
-  __device__ __forceinline__ Barrier keys_full(int i) const { return bar(0, i); }
-  __device__ __forceinline__ Barrier keys_empty(int i) const { return bar(1, i); }
-  __device__ __forceinline__ Barrier values_full(int i) const { return bar(2, i); }
-  __device__ __forceinline__ Barrier values_empty(int i) const { return bar(3, i); }
-
+/// A ring of buffers in shared memory, and their barriers: full, then empty.
+template <int kCount, int kBytes>
+struct Buffers {
+  uint32_t address, bars;
+  __device__ __forceinline__ uint32_t at(int i) const { return address + i * kBytes; }
+  __device__ __forceinline__ Barrier full(int i) const { return {bars + 8 * i}; }
+  __device__ __forceinline__ Barrier empty(int i) const { return {bars + 8 * (kCount + i)}; }
   __device__ void init() const {
-    for (int i = 0; i < kBuffers; ++i) {
-      keys_full(i).init(1), keys_empty(i).init(kWorkers);
-      values_full(i).init(1), values_empty(i).init(kWorkers);
-    }
+    for (int i = 0; i < kCount; ++i) full(i).init(1), empty(i).init(kWorkers);
   }
-  /// One thread.
-  __device__ void copy_tiles(const Args& args) const {
-    Ring ring{0, 1};  // the phase before the first counts as over
-    for (int item = blockIdx.x; item < args.items; item += gridDim.x) {
-      const int head = item / args.groups;
-      for (int p = 0; p < args.pieces; ++p) {
-        const Piece& piece = args.piece[p];
-        const int64_t first = static_cast<int64_t>(head) * piece.tiles;
-        for (int64_t tile = first; tile < first + piece.tiles; ++tile, ring.advance(kBuffers)) {
-          const int i = ring.index;
-          copy(keys(i), piece.keys + tile * kKeyTile, kKeyTile, keys_empty(i), keys_full(i), ring.parity);
-          copy(values(i), piece.values + tile * kValueTile, kValueTile, values_empty(i), values_full(i),
-               ring.parity);
-        }
-      }
-    }
+  /// The next tile goes into the ring.
+  __device__ __forceinline__ void copy(Ring& ring, const uint8_t* from) const {
+    empty(ring.index).wait(ring.parity);
+    full(ring.index).expect(kBytes);
+    copy_bytes(at(ring.index), from, kBytes, full(ring.index));
+    ring.advance(kCount);
   }
+  /// A warpgroup needs the ring's tile no longer.
+  __device__ __forceinline__ void release(Ring& ring) const {
+    if (threadIdx.x % 128 == 0) empty(ring.index).arrive();
+    ring.advance(kCount);
+  }
+};
+using Keys = Buffers<kKeyBuffers, kKeyTile>;
+using Values = Buffers<kValueBuffers, kValueTile>;
 
- private:
-  __device__ __forceinline__ Barrier bar(int which, int i) const {
-    return {base + kBarsAt + 8 * (which * kBuffers + i)};
+/// A tile among all pieces' tiles.
+struct Place {
+  int piece = 0, tile = 0;
+
+  __device__ __forceinline__ void advance(const Args& args) {
+    if (++tile == args.piece[piece].tiles) tile = 0, ++piece;
   }
-  __device__ __forceinline__ static void copy(uint32_t to, const uint8_t* from, uint32_t bytes, Barrier empty,
-                                              Barrier full, uint32_t parity) {
-    empty.wait(parity);
-    full.expect(bytes);
-    copy_bytes(to, from, bytes, full);
+  /// Whether the sums go to the totals after it: a piece has scales of its own.
+  __device__ __forceinline__ bool ends_stretch(const Args& args) const {
+    return tile + 1 == args.piece[piece].tiles || tile % kStretch == kStretch - 1;
   }
 };
 
-__device__ __forceinline__ float shared_float(uint32_t address) {
-  float x;
-  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(address) : "memory");
-  return x;
+/// One thread.
+__device__ void copy_tiles(const Args& args, const Keys& keys, const Values& values) {
+  Ring key{0, 1}, value{0, 1};  // the phase before the first counts as over
+  for (int item = blockIdx.x; item < args.items; item += gridDim.x) {
+    const int head = item / args.groups;
+    for (int p = 0; p < args.pieces; ++p) {
+      const Piece& piece = args.piece[p];
+      const int64_t first = static_cast<int64_t>(head) * piece.tiles;
+      for (int64_t tile = first; tile < first + piece.tiles; ++tile) {
+        keys.copy(key, piece.keys + tile * kKeyTile);
+        values.copy(value, piece.values + tile * kValueTile);
+      }
+    }
+  }
 }
+
+/// What a thread knows of its two rows.
+struct RowState {
+  float top[2] = {-INFINITY, -INFINITY};   // largest exponent so far
+  float part[2] = {0, 0};                  // this thread's share of the weights since the totals
+  float base[2] = {-INFINITY, -INFINITY};  // exponent that the totals are relative to
+  float total[2] = {0, 0};                 // weights in the totals
+};
 
 /// A warpgroup.
 struct Worker {
   const Args& args;
-  Rings rings;
-  float4* totals;    // [16][256 threads], this thread's first
-  uint32_t biases;   // [pieces][128 rows], the thread's first row's; shared memory
-  uint32_t queries;  // the warpgroup's, in 8 bits; shared memory
-  uint32_t speaks;   // for the warpgroup
+  const Keys& keys;
+  const Values& values;
+  float4* totals;  // [16][256 threads], this thread's first
+  float* biases;   // [pieces][128 rows], the warpgroup's first
   int number;
-  Ring ring{0, 0};
+
+  Ring key, value;
+
+  /// Products are issued by one warpgroup after the other.
+  __device__ __forceinline__ void take_turn() const {
+    if constexpr (kTurns) asm volatile("bar.sync %0, 256;" ::"r"(1 + number) : "memory");
+  }
+  __device__ __forceinline__ void pass_turn() const {
+    if constexpr (kTurns) asm volatile("bar.arrive %0, 256;" ::"r"(2 - number) : "memory");
+  }
 
   /// Of the thread's first row.
   __device__ __forceinline__ static int row_of_thread() {
@@ -106,14 +123,13 @@ struct Worker {
   }
 
   /// Adds a stretch's sums to the totals, with the scales and the means of its piece's values.
-  __device__ __forceinline__ void add_to_totals(RowState& rows, const float (&sums)[kValueRows / 2],
+  __device__ __forceinline__ void add_to_totals(RowState& rows, const float (&sums)[kHeadDim / 2],
                                                 const Piece& piece, int head) const {
     float keep[2], part[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       keep[half] = exp2_of(rows.base[half] - rows.top[half]);
-      // The weights' sum is behind the dims, with the first of the row's four threads; the others have zeros.
-      part[half] = row_sum(sums[kHeadDim / 2 + 2 * half]);
+      part[half] = row_sum(rows.part[half]);
       rows.total[half] = rows.total[half] * keep[half] + part[half];
       rows.base[half] = rows.top[half];
     }
@@ -149,129 +165,115 @@ struct Worker {
     }
   }
 
-  /// Brings queries, and what the means of keys add to their exponents, to shared memory. Gives the queries'
-  /// scales.
-  __device__ __forceinline__ void prepare(int head, int row, float (&scale)[2]) const {
-    const Queries in_8_bits(args.query, args.queries, args.heads, head, row);
-    scale[0] = in_8_bits.scale[0], scale[1] = in_8_bits.scale[1];
+  __device__ __forceinline__ void prepare(const Queries& queries, int head) const {
 #pragma unroll
     for (int i = 0; i < kHeadDim / 8; ++i) totals[i * 256] = make_float4(0, 0, 0, 0);
-#pragma unroll 2
     for (int p = 0; p < args.pieces; ++p) {
       float bias[2];
-      in_8_bits.bias(args.piece[p].key_mean + head * kHeadDim, bias);
+      queries.bias(args.piece[p].key_mean + head * kHeadDim, bias);
       if (threadIdx.x % 4 == 0) {
-        const uint32_t to = biases + p * kWorkers * kRows * 4;
-        asm volatile("st.shared.f32 [%0], %1;\nst.shared.f32 [%0 + 32], %2;" ::"r"(to), "f"(bias[0]),
-                     "f"(bias[1])
-                     : "memory");
+        biases[p * kWorkers * kRows + row_of_thread()] = bias[0];
+        biases[p * kWorkers * kRows + row_of_thread() + 8] = bias[1];
       }
     }
-    meet();  // all warps are done with the last queries
-    in_8_bits.store(queries);
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-    meet();
+    __syncwarp();
   }
 
-  /// Of the warpgroup's threads.
-  __device__ __forceinline__ void meet() const {
-    asm volatile("bar.sync %0, 128;" ::"r"(1 + number) : "memory");
-  }
-
-  /// Weights of the ring's tile of keys, whose products are there once `kUnderWay` later groups are; its
-  /// flags.
+  /// Weights of the ring's tile of keys, whose products are there once `kUnderWay` later groups are.
   template <int kUnderWay>
-  __device__ __forceinline__ int weigh_tile(int32_t (&s)[kTile / 2], const float (&query_scale)[2],
-                                            uint32_t of_piece, const float (&top)[2], Weights& weights) {
-    const uint32_t tail = rings.keys(ring.index) + kKeyNumbers;
-    const float key_scale = shared_float(tail);
-    const int flags = __float_as_int(shared_float(tail + 4));
-    const float bias[2] = {shared_float(of_piece), shared_float(of_piece + 32)};
-    const float scale[2] = {query_scale[0] * key_scale, query_scale[1] * key_scale};
+  __device__ __forceinline__ void weigh_tile(int32_t (&s)[kTile / 2], const Queries& queries,
+                                             const Place& place, float (&top)[2], float (&sum)[2],
+                                             uint32_t (&weights)[kTile / 8]) {
+    float key_scale;
+    asm volatile("ld.shared.f32 %0, [%1];"
+                 : "=f"(key_scale)
+                 : "r"(keys.at(key.index) + kKeyNumbers)
+                 : "memory");
+    const float* const of_piece = biases + place.piece * kWorkers * kRows + row_of_thread();
+    const float bias[2] = {of_piece[0], of_piece[8]};
+    const float scale[2] = {queries.scale[0] * key_scale, queries.scale[1] * key_scale};
+    const int valid = args.piece[place.piece].tokens - place.tile * kTile;
     products_wait<kUnderWay>();
     settle(s);
-    if (speaks) rings.keys_empty(ring.index).arrive();
-    weigh(s, scale, bias, top, weights);
-    return flags;
+    keys.release(key);
+    weigh(s, scale, bias, valid, top, sum, weights);
   }
 
-  __device__ __forceinline__ void multiply_next_keys(int32_t (&s)[kTile / 2]) const {
-    rings.keys_full(ring.index).wait(ring.parity);
+  __device__ __forceinline__ void multiply_next_keys(int32_t (&s)[kTile / 2], const Queries& queries) {
+    keys.full(key.index).wait(key.parity);
     products_fence();
-    uint32_t left = queries >> 4;
-    asm volatile("" : "+r"(left));  // so that what follows of it is not kept, for want of registers
-    multiply_keys(s, left, rings.keys(ring.index) >> 4);
+    multiply_keys(s, queries, keys.at(key.index));
     products_commit();
   }
-  __device__ __forceinline__ void multiply_next_values(float (&sums)[kValueRows / 2],
-                                                       const uint32_t (&weights)[kTile / 8], const Ring& at,
-                                                       int add) const {
-    rings.values_full(at.index).wait(at.parity);
+  __device__ __forceinline__ void multiply_next_values(float (&sums)[kHeadDim / 2],
+                                                       const uint32_t (&weights)[kTile / 8], int add) {
+    values.full(value.index).wait(value.parity);
     products_fence();
-    multiply_values(sums, weights, rings.values(at.index) >> 4, add);
+    multiply_values(sums, weights, values.at(value.index), add);
     products_commit();
   }
-  __device__ __forceinline__ void finish_values(float (&sums)[kValueRows / 2], const Ring& at) const {
+  __device__ __forceinline__ void finish_values(float (&sums)[kHeadDim / 2]) {
     products_wait<0>();
     settle(sums);
-    if (speaks) rings.values_empty(at.index).arrive();
+    values.release(value);
   }
 
   __device__ __forceinline__ void attend(int head, int first) {
     const int row = first + row_of_thread();
-    float scale[2];
-    prepare(head, row, scale);
+    const Queries queries(args.query, args.queries, args.heads, head, row);
+    prepare(queries, head);
     RowState rows;
-    float sums[kValueRows / 2];
-    uint32_t of_piece = biases;  // of the tile whose weights are made
-    int flags, piece = 0;        // of the tile whose product with the values comes next
-    Weights weights;
+    float sums[kHeadDim / 2];
+    uint32_t weights[kTile / 8];
+    Place place;
     {
       int32_t s[kTile / 2];
-      multiply_next_keys(s);
-      flags = weigh_tile<0>(s, scale, of_piece, rows.top, weights);
-      rows.top[0] = weights.top[0], rows.top[1] = weights.top[1];
+      multiply_next_keys(s, queries);
+      weigh_tile<0>(s, queries, place, rows.top, rows.part, weights);
     }
     int add = 0;
     for (int n = 1; n < args.tiles; ++n) {
-      const Ring before = ring;
-      ring.advance(kBuffers);
+      const Place before = place;
+      place.advance(args);
       int32_t s[kTile / 2];
-      multiply_next_keys(s);
-      multiply_next_values(sums, weights.numbers, before, add);
-      if (flags & 2) of_piece += kWorkers * kRows * 4;
-      Weights next;
-      const int next_flags = weigh_tile<1>(s, scale, of_piece, rows.top, next);
-      const float keep[2] = {exp2_of(rows.top[0] - next.top[0]), exp2_of(rows.top[1] - next.top[1])};
-      const bool changed = __any_sync(~0u, keep[0] != 1 || keep[1] != 1);
-      // Never, as weights have no sign; but so the compiler does all of the above before it waits.
-      if (next.numbers[kTile / 8 - 1] & next.numbers[kTile / 8 - 2] & 0x80808080) __trap();
-      finish_values(sums, before);
+      take_turn();
+      multiply_next_keys(s, queries);
+      multiply_next_values(sums, weights, add);
+      pass_turn();
+      float top[2] = {rows.top[0], rows.top[1]}, part[2];
+      uint32_t next[kTile / 8];
+      weigh_tile<1>(s, queries, place, top, part, next);
+      // Never; but so the compiler does all of the above before it waits.
+      if (part[0] + part[1] < 0) __trap();
+      finish_values(sums);
       add = 1;
-      if (flags != 0) {
-        add_to_totals(rows, sums, args.piece[piece], head);
+      if (before.ends_stretch(args)) {
+        add_to_totals(rows, sums, args.piece[before.piece], head);
         add = 0;
-        piece += flags / 2;
-      } else if (changed) {
+        rows.part[0] = part[0], rows.part[1] = part[1];
+      } else {
+        const float keep[2] = {exp2_of(rows.top[0] - top[0]), exp2_of(rows.top[1] - top[1])};
+        rows.part[0] = rows.part[0] * keep[0] + part[0];
+        rows.part[1] = rows.part[1] * keep[1] + part[1];
+        if (__any_sync(~0u, keep[0] != 1 || keep[1] != 1)) {
 #pragma unroll
-        for (int i = 0; i < kValueRows / 2; ++i) sums[i] *= keep[i / 2 % 2];
+          for (int i = 0; i < kHeadDim / 2; ++i) sums[i] *= keep[i / 2 % 2];
+        }
       }
-      flags = next_flags;
-      rows.top[0] = next.top[0], rows.top[1] = next.top[1];
+      rows.top[0] = top[0], rows.top[1] = top[1];
 #pragma unroll
       for (int i = 0; i < kTile / 8; ++i) {
-        // Not by assignment: these are read until here.
-        asm volatile("mov.b32 %0, %1;" : "=r"(weights.numbers[i]) : "r"(next.numbers[i]));
+        asm volatile("mov.b32 %0, %1;" : "=r"(weights[i]) : "r"(next[i]));
       }
     }
-    multiply_next_values(sums, weights.numbers, ring, add);
-    finish_values(sums, ring);
-    ring.advance(kBuffers);
-    add_to_totals(rows, sums, args.piece[piece], head);
+    multiply_next_values(sums, weights, add);
+    finish_values(sums);
+    add_to_totals(rows, sums, args.piece[place.piece], head);
     write(rows, head, row);
   }
 
   __device__ void attend_all() {
+    if (number == 1) pass_turn();
     for (int item = blockIdx.x; item < args.items; item += gridDim.x) {
       attend(item / args.groups, item % args.groups * kWorkers * kRows + number * kRows);
     }
@@ -280,30 +282,35 @@ struct Worker {
 
 __global__ void __launch_bounds__(kThreads, 1) attention_kernel(const __grid_constant__ Args args) {
   extern __shared__ uint8_t shared[];
-  uint32_t base = (shared_address(shared) + 127) & ~127u;
-  uint8_t* const aligned = shared + (base - shared_address(shared));
-  asm volatile("" : "+r"(base));  // kept, and not computed anew wherever it is needed
-  const Rings rings{base};
+  __shared__ uint64_t bars[2 * (kKeyBuffers + kValueBuffers)];
+  const uint32_t base = (shared_address(shared) + 127) & ~127u;
+  const uint32_t keys_at = base + kTotals + kBiases, bars_at = shared_address(bars);
+  const Keys keys{keys_at, bars_at};
+  const Values values{keys_at + kKeyBuffers * kKeyTile, bars_at + 16 * kKeyBuffers};
   if (threadIdx.x == 0) {
-    rings.init();
+    keys.init();
+    values.init();
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   }
   __syncthreads();
   const int warpgroup = threadIdx.x / 128;
-  // What is given to one is taken from the other: the block has 168 registers a thread.
   if (warpgroup == 0) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-    if (threadIdx.x == 0) rings.copy_tiles(args);
+    if (threadIdx.x == 0) copy_tiles(args, keys, values);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+    uint8_t* const aligned = shared + (base - shared_address(shared));
     const int number = warpgroup - 1;
-    uint32_t biases = base + kBiasesAt + (number * kRows + Worker::row_of_thread()) * 4;
-    uint32_t speaks = threadIdx.x % 128 == 0;
-    uint32_t queries = base + kQueriesAt + number * kRows * kHeadDim;
-    asm volatile("" : "+r"(biases), "+r"(speaks), "+r"(queries));  // kept too
-    float4* const totals = reinterpret_cast<float4*>(aligned) + (threadIdx.x - 128);
-    Worker{args, rings, totals, biases, queries, speaks, number}.attend_all();
+    Worker{args,
+           keys,
+           values,
+           reinterpret_cast<float4*>(aligned) + (threadIdx.x - 128),
+           reinterpret_cast<float*>(aligned + kTotals) + number * kRows,
+           number,
+           {0, 0},
+           {0, 0}}
+        .attend_all();
   }
 }
 
