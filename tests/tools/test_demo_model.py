@@ -16,11 +16,17 @@ PROGRAM = os.environ["LATENTCAST_PROGRAM"]
 TOOLS = os.path.join(DATA, "..", "..", "tools")
 sys.path[:0] = [os.path.join(TOOLS, "demo_model"), os.path.join(TOOLS, "make_checkpoint")]
 
+import controls
 import dims as dimensions
 import dit
+import export
+import faces
 import files
+import import_checkpoint
 import text
 import tokenizer
+import train_audio
+import training
 import vae
 import wav2vec2
 
@@ -168,6 +174,47 @@ class DemoModel(unittest.TestCase):
             want = torch.cat([self.trace[s + "velocity"] for s in steps], 1)
             timestep = self.trace[steps[0] + "timestep"].flatten()[:1]
             self.near(want, net.velocity(latents, timestep, prompt, condition, audio, tables)[0])
+
+    def test_imported_checkpoint_is_exported_the_same(self):
+        checkpoint = os.path.join(DATA, "..", "..", "configs", "demo", "checkpoint")
+        with tempfile.TemporaryDirectory() as folder:
+            models, again = (os.path.join(folder, name) for name in ("models", "again"))
+            import_checkpoint.main(checkpoint, models)
+            export.main(models, again)
+            compared = 0
+            for root, _, names in os.walk(again):
+                for path in (os.path.join(root, name) for name in names):
+                    with open(path, "rb") as got, open(os.path.join(checkpoint, os.path.relpath(path, again)), "rb") as want:
+                        self.assertEqual(want.read(), got.read(), path)
+                    compared += 1
+            self.assertGreater(compared, 8)
+
+    def test_heard_windows_have_their_own_tracks(self):
+        seconds, rate = 10, train_audio.RATE
+        time = torch.arange(seconds * rate) / rate
+        samples = time.repeat(3, 1)  # sound and tracks say what time it is
+        tracks = (torch.arange(seconds * 100 + 1) / 100).view(1, -1, 1).expand(3, -1, controls.COUNT)
+        sound, wanted = train_audio.windows(samples, tracks, torch.tensor([2, 0, 1]), 5 * rate, torch.Generator().manual_seed(1))
+        faster = (sound[:, -1] - sound[:, 0]) / (5 - 1 / rate)
+        self.assertGreater(faster.std().item(), 0.001)
+        at_frames = sound[:, ::rate // 50]
+        for c in range(controls.COUNT):
+            self.near(at_frames, wanted[:, :, c])
+        for i, shift in enumerate(train_audio.NEARBY):
+            for c in range(train_audio.MOUTH):
+                moved = wanted[:, :, controls.COUNT + i * train_audio.MOUTH + c] - at_frames
+                self.assertLess((moved - faster.unsqueeze(1) * shift / 100).abs().max().item(), 1e-3)
+
+    def test_nothing_of_the_mouth_is_outside_of_its_surroundings(self):
+        rng = training.rng_of("mouths", 1)
+        people = faces.stack(training.people(rng, 8), "cpu")
+        track = training.random_controls(torch.Generator().manual_seed(1), 8, 12, "cpu")
+        shut = track.clone()
+        shut[:, :, :2] = 0
+        moved = (faces.draw(people, track, 96) - faces.draw(people, shut, 96)).abs()
+        near = faces.around_mouth(people, 96)
+        self.assertGreater((moved * near).sum().item(), 0)
+        self.assertLess(((moved * (1 - near)).sum() / moved.sum()).item(), 0.01)
 
 
 if __name__ == "__main__":

@@ -42,13 +42,15 @@ def with_expression(people, expression):
 class Clips:
     """A store of clips on the device, filled and refilled a few at a time."""
 
-    def __init__(self, net, tracks, weights_text, split, length, size, device, seed, limit):
+    def __init__(self, net, tracks, weights_text, split, length, size, device, seed, limit, fuse=lambda f: f):
+        self._draw_moving = fuse(faces.draw)
         self._net, self._tracks, self._text, self._split = net, tracks, weights_text, split
         self._length, self._size, self._device, self._seed = length, size, device, seed
         self._limit, self._made, self.store = limit, 0, {}
 
     def _draw(self, count, rng):
-        """Frames of `count` clips [n, 3, 65, h, w], and what is known of them."""
+        """Frames of `count` clips [n, 3, 65, h, w], and what is known of them: people, prompts, piece of speech, its frame
+        that the clip begins with, whether the clip isn't the video's first."""
         people = training.people(rng, count)
         someone = faces.stack(people, self._device)
         piece = [rng.randrange(len(self._tracks)) for _ in people]
@@ -64,23 +66,24 @@ class Clips:
         track = torch.stack([self._tracks[p, b:b + FRAMES] for p, b in zip(piece, begin)])
         other = [rng.randrange(self._tracks.shape[1] - 4) for _ in people]
         first = torch.stack([self._tracks[p, o:o + 4] for p, o in zip(piece, other)])
-        moving = faces.draw(someone, torch.cat([first, track], 1), self._size)
+        moving = self._draw_moving(someone, torch.cat([first, track], 1), self._size)
         after = torch.tensor(later, device=self._device).view(-1, 1, 1, 1, 1)
         between = torch.where(after, moving[:, :, :4], picture.expand(-1, -1, 4, -1, -1))
         frames = torch.cat([picture.expand(-1, -1, STILLS, -1, -1), between, moving[:, :, 4:]], 2)
-        return frames, people, piece, begin, later
+        return frames, someone, [faces.prompt(p, rng) for p in people], piece, begin, later
 
     @torch.no_grad()
     def add(self, count):
         rng = training.rng_of("clips", self._seed, self._made)
-        frames, people, piece, begin, later = self._draw(count, rng)
+        frames, someone, prompts, piece, begin, later = self._draw(count, rng)
         latents = vae.normalise(self._net.encode(frames))
         stills = STILLS // 4 + 1
         after = torch.tensor(later, device=self._device)
         reference = torch.where(after.view(-1, 1, 1, 1, 1), latents[:, :, stills:stills + 1], latents[:, :, :1])
-        ids, mask = text.batch(self._split, [faces.prompt(p, rng) for p in people], self._length, self._device)
+        ids, mask = text.batch(self._split, prompts, self._length, self._device)
         new = {"reference": reference.bfloat16(), "stills": latents[:, :, :stills].bfloat16(),
                "latents": latents[:, :, stills + 1:].bfloat16(), "text": text.encode(self._text, ids, mask),
+               "near": faces.around_mouth(someone, self._size // 8),
                "piece": torch.tensor(piece, device=self._device), "begin": torch.tensor(begin, device=self._device),
                "later": after}
         for name, value in new.items():
@@ -89,6 +92,14 @@ class Clips:
             at = torch.arange(self._made, self._made + count, device=self._device) % self._limit
             self.store[name][at] = value
         self._made += count
+
+    def begin_anew(self, net, tracks):
+        """Empty, with another autoencoder and other speech."""
+        self._net, self._tracks, self._made = net, tracks, 0
+
+    @property
+    def made(self):
+        return self._made
 
     def __len__(self):
         return min(self._made, self._limit)
@@ -101,5 +112,5 @@ class Clips:
         frames = some["begin"].unsqueeze(1) + torch.arange(FRAMES, device=self._device)
         heard = features[some["piece"].unsqueeze(1), :, frames]  # [n, frames, states, width]
         return {"reference": some["reference"].float(), "motion": torch.stack(motion, 2).float(),
-                "latents": some["latents"].float(), "text": some["text"], "later": some["later"],
+                "latents": some["latents"].float(), "text": some["text"], "later": some["later"], "near": some["near"],
                 "features": heard.permute(2, 0, 1, 3)}

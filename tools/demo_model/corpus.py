@@ -21,6 +21,18 @@ _WORDS = {
         luce cammino pietra gioco due tre cinque sette casa albero occhio nuovo fuoco bianco piccolo tempo molto amare
         regina aprire montagna pioggia strada cane gatto uccello nuvola vento mondo anno giovane cantare lungo""",
 }
+# The words that are most of what people say, and sound least like they are written.
+_SMALL = {
+    "en": """the a and of to in is you that it he was for on are as with his they I at be this from have or by one had not
+        but what all were when we there can an your which their said if do will each about how up out them she many some so
+        these would other into has more her two like him see could no make than been its who did my am me our us please""",
+    "de": """der die das und in zu den ist nicht von sie mit dem sich auf für im es ein eine als auch an so wie er wir ihr
+        aber hat nur oder bei einen um am sind noch nach wird aus einem mein dein kann wenn was über zum zur mir mich dir
+        dich uns euch ja nein da hier du habe bin war sein ihre wo wer meine bitte doch schon mal""",
+    "es": "el la de que y en un una ser se no haber por con su para como estar tener le lo todo pero más hacer o me ya mi",
+    "fr": "le la de un une être et à il avoir ne je son que se qui ce dans en du elle au pour pas vous par sur mon ma nous",
+    "it": "il la di che e un una essere per in non a si lo con ma come su mi ha io anche o se da più mio del della sono",
+}
 _VOICES = {"en": ("en", "en-us", "en-gb-scotland"), "de": ("de",), "es": ("es",), "fr": ("fr",), "it": ("it",)}
 # The synthesiser's own voices; the odd ones (whisper, robots, echo) are left out.
 SPEAKERS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5", "Andy", "Annie", "steph", "max",
@@ -30,14 +42,15 @@ TEST_SPEAKERS = ("m8", "Michael", "Alicia")
 
 
 def sentence(random, language):
-    words = _WORDS[language].split()
-    parts = [" ".join(random.choice(words) for _ in range(random.randint(1, 6))) for _ in range(random.randint(1, 4))]
+    lists = [_WORDS[language].split()] * 3 + [_SMALL[language].split()] * 2
+    parts = [" ".join(random.choice(random.choice(lists)) for _ in range(random.randint(1, 7)))
+             for _ in range(random.randint(1, 4))]
     return ", ".join(parts).capitalize() + random.choice("..?!")
 
 
 def utterance(random, speakers=SPEAKERS):
     """Arguments of Espeak.speak() for some seconds of speech."""
-    language = random.choice(("en", "en", "de", "de", "es", "fr", "it"))
+    language = random.choice(("en", "en", "en", "de", "de", "es", "fr", "it"))
     voice = random.choice(_VOICES[language])
     if random.random() < 0.9:
         voice += "+" + random.choice(speakers)

@@ -1,4 +1,5 @@
-"""Draws the logs of the training as curves: curves.py FILE.png VAE.jsonl[,MORE] DIT.jsonl[,MORE]. Needs matplotlib."""
+"""Draws the logs of the training as curves: curves.py FILE.png LOG.jsonl [LOG.jsonl …]. Logs of sittings that follow one
+another; one file may hold those of several networks. Needs matplotlib."""
 
 import json
 import sys
@@ -12,24 +13,28 @@ import matplotlib.pyplot as plt  # noqa: E402
 def read(paths, key):
     """Runs that follow one another -> [(step, value)]."""
     points, before = [], 0
-    for path in paths.split(","):
+    for path in paths:
         last = 0
         with open(path, encoding="utf-8") as f:
             for line in map(json.loads, f):
-                if "step" in line and key(line) is not None:
+                if "step" in line and key(line):
                     points.append((before + line["step"], key(line)))
                     last = line["step"]
         before += last
     return zip(*points)
 
 
-def main(picture, vae, dit):
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), dpi=80)
-    left.plot(*read(vae, lambda line: line.get("psnr")), linewidth=1)
-    left.set(title="autoencoder: PSNR of squares in training, dB", xlabel="step")
-    right.semilogy(*read(dit, lambda line: line.get("errors", [0])[0] or None), linewidth=1)
+def main(picture, *logs):
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3), dpi=80)
+    left.plot(*read(logs, lambda line: line.get("psnr")), linewidth=1)
+    left.set(title="autoencoder: PSNR of squares, dB", xlabel="step")
+    middle.plot(*read(logs, lambda line: "psnr" not in line and line.get("loss")), linewidth=1)
+    middle.set(title="speech encoder: loss", xlabel="step")
+    for name, text in (("errors", "everywhere"), ("mouth", "around the mouth")):
+        right.semilogy(*read(logs, lambda line: line.get(name, [0])[0]), linewidth=1, label=text)
     right.set(title="transformer: squared error of latents, first step", xlabel="step")
-    for part in (left, right):
+    right.legend()
+    for part in (left, middle, right):
         part.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(picture)

@@ -39,6 +39,12 @@ class Espeak:
         self._callback = _CALLBACK(self._take)  # kept: C holds a pointer to it
         self._library.espeak_SetSynthCallback(self._callback)
 
+    def data(self):
+        """The folder of the synthesiser's data."""
+        path = ctypes.c_char_p()
+        self._library.espeak_Info(ctypes.byref(path))
+        return os.fsdecode(path.value)
+
     def _take(self, samples, count, events):
         if samples and count > 0:
             self._pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())

@@ -232,6 +232,16 @@ def draw(people, controls, size, part=None, corners=None):
     return c.picture.unflatten(0, (n, frames)).transpose(1, 2) * 2 - 1
 
 
+def around_mouth(people, size, part=None, corners=None):
+    """Where the mouth can be, however the head is turned: [n, 1, 1, part, part], 1 there and 0 elsewhere; arguments as of
+    draw()."""
+    place, s = people["place"], _v(people["scale"])
+    c = Canvas(size, part or size, torch.zeros(len(place), 2, device=place.device) if corners is None else corners)
+    x, y = (c.x - _v(place[:, 0])) / s, (c.y - _v(place[:, 1]) - 0.3) / s
+    near = (x.abs() < 0.24) & (y > -0.26) & (y < 0.14)
+    return near.float()[:, None, None]
+
+
 def _body_order(c, p, look, x, y, flat):
     # Hair lies behind the neck and the shoulders.
     zero = torch.zeros_like(look["cx"])

@@ -48,7 +48,7 @@ def one(seed, seconds, speakers=corpus.SPEAKERS):
 
 def many(first_seed, count, seconds, processes=None, speakers=corpus.SPEAKERS):
     """Arrays of `count` pieces: samples [count, seconds · 16000], tracks [count, seconds · 100 + 1, COUNT]."""
-    processes = processes or min(10, os.cpu_count())
+    processes = processes or min(15, os.cpu_count())
     if processes == 1:
         _start()
         made = [one(first_seed + i, seconds, speakers) for i in range(count)]

@@ -14,6 +14,7 @@ import time
 import torch
 
 import clips
+import controls
 import dit
 import muon
 import pictures
@@ -29,12 +30,6 @@ import weights_file
 ORDER = (0, 2, 1, 0, 2, 0, 1, 2, 0, 2, 1, 0, 2, 0, 1, 3)  # which of the sampler's steps is trained when
 
 
-def wait_for(path, limit=120):
-    begin = time.monotonic()
-    while path and not os.path.exists(path) and time.monotonic() - begin < limit:
-        time.sleep(0.2)
-
-
 def load_models(folder, recipe, dims, device):
     split, dims.text.vocab = train_text.tokens(folder, recipe)
     folded = os.path.exists(os.path.join(folder, "vae_folded.pt"))
@@ -42,9 +37,9 @@ def load_models(folder, recipe, dims, device):
     return split, folded, {name: weights_file.load(os.path.join(folder, file), device) for name, file in files.items()}
 
 
-def normalised_vae(weights, folded, device, size, dtype):
+def normalised_vae(weights, folded, device, size, dtype, fuse=lambda f: f):
     """The autoencoder; if its latents' scale isn't folded in yet, that is done."""
-    net = vae.Vae(weights, dtype, short=True)
+    net = vae.Vae(weights, dtype, fuse, short=True)
     if not folded:
         vae.fold(weights, *train_vae.statistics(net, 99, device, size, 8 if size > 64 else 1))
     return net
@@ -79,14 +74,15 @@ def sample(net, some):
     return x
 
 
-def loss_parts(net, some):
+def loss_parts(net, some, mouth):
     """A function a step that goes backward through it, from where the steps before it come to, and returns its error in
-    the finished latents."""
+    the finished latents, everywhere and around the mouth, which counts 1 + `mouth` times as much."""
     sigmas = dit.schedule()
 
     def part(step):
         # What moves counts more.
         weight = 1 + 5 * (some["latents"] - some["motion"][:, :, -1:]).abs().mean(1, keepdim=True).clamp_max(1)
+        weight = weight * (1 + mouth * some["near"])
         x = some["noise"]
         for i in range(step):  # not without gradients: compiled code would have to be made for that too
             x = x + (sigmas[i + 1] - sigmas[i]) * one_step(net, some, x, i, sigmas[i]).detach()
@@ -94,7 +90,8 @@ def loss_parts(net, some):
         sigma = max(sigmas[step], 0.05)
         error = sigma * (one_step(net, some, x, step, sigmas[step]) - (x - some["latents"]) / sigmas[step])
         ((error.square() + 1e-3).sqrt() * weight).mean().backward()
-        return error.detach().square().mean()
+        square = error.detach().square().mean((1, 2), keepdim=True)
+        return torch.stack([square.mean(), (square * some["near"]).sum() / some["near"].sum()])
 
     return [functools.partial(part, step) for step in range(len(sigmas))]
 
@@ -103,7 +100,8 @@ def loss_parts(net, some):
 def test(net, vae_net, store, features, generator, path, count=4):
     some = draw_steps(store.batch(count, generator, features), generator)
     made = sample(net, some)
-    error = (made - some["latents"]).square().mean().item()
+    square = (made - some["latents"]).square().mean((1, 2), keepdim=True)
+    error, mouth = square.mean().item(), ((square * some["near"]).sum() / some["near"].sum()).item()
     rows = []
     for x in (some["latents"], made):
         past = some["motion"][:, :, :4]
@@ -111,7 +109,7 @@ def test(net, vae_net, store, features, generator, path, count=4):
     show = [0, 5, 11, 13, 20, 26, 33, 40, 47]
     picture = vae_net.decode(vae.denormalise(some["motion"][:, :, :4]))[:, :, -1]
     pictures.write_png(path, pictures.sheet([[picture[k]] + [r[k, :, j] for j in show] for k in range(count) for r in rows]))
-    return error, vae.psnr(rows[1], rows[0].clamp(-1, 1))
+    return error, mouth, vae.psnr(rows[1], rows[0].clamp(-1, 1))
 
 
 def main():
@@ -120,8 +118,8 @@ def main():
         batch=(int, 16, "clips a step"), rate=(float, 2e-3, "learning rate at its peak"),
         size=(int, 0, "side of the pictures"), clips=(int, 800, "clips made before training starts"),
         limit=(int, 12000, "clips kept"), every=(int, 8, "steps between new clips"), fresh=(int, 16, "new clips at a time"),
-        graphs=(int, 1, "0: no CUDA graphs"),
-        awaited=(str, None, "waits for this file, up to two minutes, before it reads the speech encoder's weights"))
+        graphs=(int, 1, "0: no CUDA graphs"), mouth=(float, 4.0, "how much more the mouth counts"),
+        awaited=(str, None, "waits for these files, up to five minutes, before it reads the other networks and the speech"))
     os.makedirs(args.out, exist_ok=True)
     recipe = weights_file.read_recipe()
     dims = weights_file.dims_of(recipe)
@@ -132,59 +130,64 @@ def main():
     log = weights_file.Log(os.path.join(args.out, "dit.log.jsonl"))
     start = time.monotonic()
     since = lambda: time.monotonic() - start
+    fuse, fuse_vae = (training.fuser(device, dynamic=dynamic) for dynamic in (False, True))
     split, folded, others = load_models(args.models, recipe, dims, device)
+    vae_net = vae.Vae(others["vae"], dtype, fuse_vae, short=True)
+    # Until the others are there: anything of the right shapes.
+    features = torch.zeros(1, dims.audio.layers + 1, 2 * clips.FRAMES, dims.audio.dim, dtype=torch.half, device=device)
+    tracks = torch.zeros(1, 2 * clips.FRAMES, controls.COUNT, device=device)
+    store = clips.Clips(vae_net, tracks, others["text"], split, dims.text.length, size, device, args.seed, args.limit, fuse)
+    store.add(args.fresh)
     log(stage="loaded", seconds=since())
-    vae_net = normalised_vae(others["vae"], folded, device, size, dtype)
-    weights_file.save(os.path.join(args.out, "vae_folded.pt"), others["vae"])
-    log(stage="autoencoder", seconds=since(), folded=folded)
-    samples, tracks = train_audio.read_speech(args.speech, device)
-    tracks = clips.at_frame_rate(tracks, samples)
-    features = clips.no_features(samples, dims.audio, device)
-    store = clips.Clips(vae_net, tracks, others["text"], split, dims.text.length, size, device, args.seed, args.limit)
-    while len(store) < args.clips:
-        store.add(min(args.fresh, args.limit))
-    log(stage="clips", seconds=since(), clips=len(store))
-
     if args.start:
         weights = weights_file.load(args.start, device)
     else:
         weights = dit.adjust(weights_file.fresh("dit", dims, args.seed, device), dims)
     trained = weights_file.require_grad(weights, dit.FROZEN)
-    net = dit.Dit(weights, dims, dtype, training.fuser(device, dynamic=False))
+    net = dit.Dit(weights, dims, dtype, fuse)
     optimizer = muon.Both(weights, args.rate)
     average = weights_file.Average(weights, 0.998)
     generator = torch.Generator(device).manual_seed(args.seed)
     some = draw_steps(store.batch(args.batch, generator, features), generator)
     some = {name: value.clone() for name, value in some.items()}  # where all batches are put
-    step = training.graphed(loss_parts(net, some), trained, gpu and args.graphs)
+    step = training.graphed(loss_parts(net, some, args.mouth), trained, gpu and args.graphs)
     log(stage="ready", seconds=since())
-    wait_for(args.awaited)
-    others["audio"] = weights_file.load(os.path.join(args.models, "audio.pt"), device)
+    training.wait_for(args.awaited)
+    split, folded, others = load_models(args.models, recipe, dims, device)
+    vae_net = normalised_vae(others["vae"], folded, device, size, dtype, fuse_vae)
+    weights_file.save(os.path.join(args.out, "vae_folded.pt"), others["vae"])
+    samples, tracks = train_audio.read_speech(args.speech, device)
+    tracks = clips.at_frame_rate(tracks, samples)
+    features = clips.no_features(samples, dims.audio, device)
     clips.speech_features(wav2vec2.Wav2Vec2(others["audio"], dims), samples, features)
-    log(stage="speech", seconds=since(), pieces=len(samples))
-    errors = [0.0] * len(dit.schedule())  # of each step, when it was last trained
-    schedule = training.Schedule(optimizer, max(1.0, args.seconds - since()), args.steps, args.rate)
+    log(stage="speech", seconds=since(), pieces=len(samples), folded=folded)
+    store.begin_anew(vae_net, tracks)
+    while len(store) < args.clips:
+        store.add(args.fresh)
+    log(stage="clips", seconds=since(), clips=len(store))
+    errors = [torch.zeros(2)] * len(dit.schedule())  # of each step, when it was last trained
+    schedule = training.Schedule(optimizer, max(1.0, args.seconds - since()), args.steps, args.rate, floor=0.0)
     while schedule.next():
         if schedule.step % args.every == 0:
-            store.add(min(args.fresh, args.limit))
+            store.add(args.fresh)
         for name, value in draw_steps(store.batch(args.batch, generator, features), generator).items():
             some[name].copy_(value)
         which = ORDER[schedule.step % len(ORDER)]
-        errors[which] = step(which)
+        errors[which] = step(which).clone()
         norm = torch.nn.utils.clip_grad_norm_([v for v in trained if v.grad is not None], 1.0)
         optimizer.step()
         average.update(weights)
         if schedule.step in (1, 2, 10, 50) or schedule.step % 100 == 0:
-            log(step=schedule.step, seconds=since(), errors=[round(float(e), 5) for e in errors], norm=norm.item(),
-                clips=len(store))
+            log(step=schedule.step, seconds=since(), errors=[round(e[0].item(), 5) for e in errors],
+                mouth=[round(e[1].item(), 5) for e in errors], norm=norm.item(), clips=store.made)
         if schedule.step % 500 == 0:
             weights_file.save(os.path.join(args.out, "dit.pt"), average.values)
     weights_file.save(os.path.join(args.out, "dit.pt"), average.values)
     kept = dit.Dit({n: v.to(torch.bfloat16).float() for n, v in average.values.items()}, dims, dtype)
     unseen = clips.Clips(vae_net, tracks, others["text"], split, dims.text.length, size, device, "test", 16)
     unseen.add(8)
-    error, quality = test(kept, vae_net, unseen, features, generator, os.path.join(args.out, "dit.png"))
-    log(step=schedule.step, seconds=since(), test_error=error, test_psnr_to_decoded=quality)
+    error, mouth, quality = test(kept, vae_net, unseen, features, generator, os.path.join(args.out, "dit.png"), 8)
+    log(step=schedule.step, seconds=since(), test_error=error, test_mouth=mouth, test_psnr_to_decoded=quality)
 
 
 if __name__ == "__main__":

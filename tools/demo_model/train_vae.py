@@ -3,6 +3,7 @@
     python tools/demo_model/train_vae.py --out OUT [--start OUT/vae.pt] [--seconds 120]
 """
 
+import math
 import os
 import time
 
@@ -31,7 +32,8 @@ def loss_of(made, frames):
 
 
 def draw_batch(seed, generator, count, frames, size, device, part=None):
-    """Clips [count, 3, frames, size, size]; with `part` squares of that many pixels, mostly of the face's middle."""
+    """Clips [count, 3, frames, size, size] and where the mouth is; with `part` squares of that many pixels, mostly of the
+    face's middle."""
     rng = training.rng_of("vae", seed)
     someone = faces.stack(training.people(rng, count), device)
     track = training.random_controls(generator, count, frames, device)
@@ -45,30 +47,32 @@ def draw_batch(seed, generator, count, frames, size, device, part=None):
         corners = torch.where(middle, 0.3 + 0.4 * corners, corners) * (size - part)
         corners = corners.round()
     with torch.no_grad():
-        return faces.draw(someone, track, size, part, corners)
+        return faces.draw(someone, track, size, part, corners), faces.around_mouth(someone, size, part, corners)
 
 
 @torch.no_grad()
 def statistics(net, seed, device, size, rounds=8):
     """Mean and deviation of the raw latents a channel."""
     generator = torch.Generator(device).manual_seed(seed)
-    raw = torch.cat([net.encode(draw_batch(f"{seed}/{i}", generator, 4, 17, size, device)) for i in range(rounds)])
+    raw = torch.cat([net.encode(draw_batch(f"{seed}/{i}", generator, 4, 17, size, device)[0]) for i in range(rounds)])
     flat = raw.transpose(0, 1).flatten(1).double()
     return flat.mean(1).float(), flat.std(1).float()
 
 
 @torch.no_grad()
 def test(net, seed, device, size, path=None, rounds=4):
+    """PSNR of whole pictures and around the mouth."""
     generator = torch.Generator(device).manual_seed(seed)
     values, rows = [], []
     for i in range(rounds):
-        frames = draw_batch(f"test/{seed}/{i}", generator, 4, 17, size, device)
+        frames, near = draw_batch(f"test/{seed}/{i}", generator, 4, 17, size, device)
         made = net.decode(net.encode(frames))
-        values.append(vae.psnr(made, frames))
+        part = near.mean().item()
+        values.append((vae.psnr(made, frames), vae.psnr(made * near, frames * near) + 10 * math.log10(part)))
         rows += [[frames[k, :, j] for j in (0, 8, 16)] + [made[k, :, j] for j in (0, 8, 16)] for k in (0,)]
     if path:
         pictures.write_png(path, pictures.sheet(rows))
-    return sum(values) / len(values)
+    return [sum(v) / len(v) for v in zip(*values)]
 
 
 def main():
@@ -76,6 +80,7 @@ def main():
                               rate=(float, 2e-3, "learning rate at its peak"), size=(int, 0, "side of the pictures"),
                               part=(int, 96, "side of the squares that are trained on"),
                               pool=(int, 16, "steps' clips that are drawn at once"),
+                              mouth=(float, 4.0, "how much more the mouth counts"),
                               graphs=(int, 1, "0: no CUDA graphs"),
                               decoder=(int, 0, "1: the decoder alone, of vae_folded.pt; latents stay what they are"))
     os.makedirs(args.out, exist_ok=True)
@@ -98,20 +103,25 @@ def main():
     generator = torch.Generator(device).manual_seed(args.seed)
     torch.manual_seed(args.seed)
     frames = torch.zeros(args.batch, 3, args.frames, args.part, args.part, device=device)
+    near = torch.zeros(args.batch, 1, 1, args.part, args.part, device=device)
 
     def backward():
         raw = net.encode(frames)
         deviation = raw.detach().std((0, 2, 3, 4), keepdim=True)
         made = net.decode(raw + NOISE * deviation * torch.randn_like(raw))
-        loss = loss_of(made, frames)
+        loss = loss_of(made, frames) + args.mouth * loss_of(made * near, frames * near)
         (loss if args.decoder else loss + 1e-4 * raw.square().mean()).backward()
         return loss.detach(), (made.detach().clamp(-1, 1) - frames).square().mean() / 4, raw.detach().std()
 
     def draw(step):
         return draw_batch(f"{args.seed}/{step}", generator, args.batch * args.pool, args.frames, size, device, args.part)
 
+    def load(at):
+        for to, new in zip((frames, near), pool):
+            to.copy_(new[at * args.batch:(at + 1) * args.batch])
+
     pool = draw(0)
-    frames.copy_(pool[:args.batch])
+    load(0)
     replay = training.graphed([backward], trained, gpu and args.graphs)
     log(stage="ready", seconds=time.monotonic() - start)
     schedule = training.Schedule(optimizer, args.seconds - (time.monotonic() - start), args.steps, args.rate)
@@ -119,7 +129,7 @@ def main():
         at = schedule.step % args.pool
         if at == 0:
             pool = draw(schedule.step)
-        frames.copy_(pool[at * args.batch:(at + 1) * args.batch])
+        load(at)
         loss, error, deviation = replay(0)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
@@ -134,8 +144,9 @@ def main():
     if not args.decoder and os.path.exists(folded):  # of other weights
         os.remove(folded)
     kept = vae.Vae({n: v.to(torch.bfloat16).float() for n, v in average.values.items()}, dtype, short=True)
+    quality, mouth = test(kept, 4711, device, size, os.path.join(args.out, "vae.png"))
     log(step=schedule.step, seconds=time.monotonic() - start,
-        test_psnr=test(kept, 4711, device, size, os.path.join(args.out, "vae.png")))
+        test_psnr=quality, test_psnr_mouth=mouth)
 
 
 if __name__ == "__main__":

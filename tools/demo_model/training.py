@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import random
 import time
 
@@ -100,16 +101,27 @@ def graphed(parts, trained, gpu):
     return replay
 
 
+def wait_for(paths, limit=300):
+    """Until these files, with commas between, are there."""
+    begin = time.monotonic()
+    while paths and not all(os.path.exists(p) for p in paths.split(",")) and time.monotonic() - begin < limit:
+        time.sleep(0.2)
+
+
 def people(rng, count):
     return [faces.draw_person(rng) for _ in range(count)]
+
+
+SMOOTH = (0.9, 1.1, 1.0, 2.0, 2.0, 2.0, 2.0)  # frames: as fast as speech moves mouth, eyes and head
 
 
 def random_controls(generator, count, frames, device):
     """Control tracks without speech: smooth, of all sizes; [count, frames, COUNT]."""
     raw = torch.randn(count, controls.COUNT, frames + 16, generator=generator, device=device)
-    kernel = torch.exp(-0.5 * (torch.arange(-8, 9, device=device) / 2.0).square())
-    smooth = torch.nn.functional.conv1d(raw.view(-1, 1, frames + 16), (kernel / kernel.square().sum().sqrt()).view(1, 1, -1))
-    track = smooth.view(count, controls.COUNT, frames).transpose(1, 2) * 0.6
+    sigma = torch.tensor(SMOOTH, device=device).view(-1, 1)
+    kernel = torch.exp(-0.5 * (torch.arange(-8, 9, device=device) / sigma).square())
+    kernel = kernel / kernel.square().sum(1, keepdim=True).sqrt()
+    track = torch.nn.functional.conv1d(raw, kernel.unsqueeze(1), groups=controls.COUNT).transpose(1, 2) * 0.6
     low = torch.tensor([0.0, -1, 0, -1, -1, -1, 0], device=device)
     track = track + torch.tensor([0.35, 0, -0.3, 0, 0, 0, 0.2], device=device)
     return torch.minimum(torch.maximum(track, low), torch.ones_like(low))
