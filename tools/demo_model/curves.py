@@ -32,8 +32,8 @@ def main(picture, *logs):
     middle.set(title="speech encoder: loss", xlabel="step")
     for name, text in (("errors", "everywhere"), ("mouth", "around the mouth")):
         right.semilogy(*read(logs, lambda line: line.get(name, [0])[0]), linewidth=1, label=text)
-    right.set(title="transformer: squared error of latents, first step", xlabel="step")
-    right.legend()
+    right.set(title="transformer: squared error, first step", xlabel="step")
+    right.legend(loc="upper right")
     for part in (left, middle, right):
         part.grid(alpha=0.3)
     figure.tight_layout()

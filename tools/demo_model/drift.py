@@ -1,4 +1,4 @@
-"""Renders many clips and says whether they drift: drift.py PROGRAM CHECKPOINT STEM [CLIPS] [THREADS]
+"""Renders many clips and says whether they drift: drift.py PROGRAM CHECKPOINT STEM [CLIPS] [THREADS] [DEVICE]
 
 STEM.png, STEM.wav (repeated as often as needed) and STEM.json are what make_demo.py wrote. Prints JSON: mean brightness,
 sharpness and likeness (correlation with the drawn face, in blocks of 8 × 8 pixels) of clips 2 to 11 and of the last 10."""
@@ -40,7 +40,7 @@ def values(frames, drawn):
     return {"brightness": (frames.mean() * 0.5 + 0.5).item(), "sharpness": edges.item() / 2, "likeness": likeness.mean().item()}
 
 
-def main(program, checkpoint, stem, clips=200, threads=0):
+def main(program, checkpoint, stem, clips=200, threads=0, device="cpu"):
     clips = int(clips)
     with open(stem + ".json", encoding="utf-8") as f:
         known = json.load(f)
@@ -49,7 +49,7 @@ def main(program, checkpoint, stem, clips=200, threads=0):
     with tempfile.TemporaryDirectory() as folder:
         sound = os.path.join(folder, "long.wav")
         repeated(stem + ".wav", clips * CLIP / controls.FRAME_RATE, sound)
-        frames = measure.render(program, checkpoint, stem + ".png", sound, known["prompt"], size, clips, int(threads))
+        frames = measure.render(program, checkpoint, stem + ".png", sound, known["prompt"], size, clips, int(threads), device)
     part = lambda first, count: values(frames[first * CLIP - 3:(first + count) * CLIP - 3].float() / 127.5 - 1, drawn)
     found = {"frames": len(frames), "clips 2 to 11": part(1, 10), "last 10 clips": part(clips - 10, 10)}
     before, after = found["clips 2 to 11"], found["last 10 clips"]

@@ -32,12 +32,12 @@ def read_trace(path):
     return frames.permute(0, 3, 1, 2)
 
 
-def render(program, checkpoint, image, sound, prompt, size, clips, threads=0):
+def render(program, checkpoint, image, sound, prompt, size, clips, threads=0, device="cpu"):
     """Frames [n, 3, h, w] in 0..255; the trace leaves out the first three."""
     with tempfile.TemporaryDirectory() as folder:
         trace = os.path.join(folder, "trace.safetensors")
         command = [program, "render", "--ckpt_dir", checkpoint, "--image", image, "--audio", sound,
-                   "--prompt", prompt, "--size", f"{size}*{size}", "--base_seed", "3", "--device", "cpu",
+                   "--prompt", prompt, "--size", f"{size}*{size}", "--base_seed", "3", "--device", device,
                    "--run_dir", os.path.join(folder, "run"), "--trace", trace, "--trace_blocks", "1"]
         if clips:
             command += ["--num_clip", str(clips)]
@@ -103,6 +103,7 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--clips", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", nargs="*", type=int, help="numbers of the videos to render; all if none")
     parser.add_argument("--sheet")
     args = parser.parse_args()
@@ -118,7 +119,7 @@ def main():
         if args.only and n not in args.only:
             continue
         frames = render(args.program, args.checkpoint, stem + ".png", stem + ".wav", known[stem]["prompt"], size, args.clips,
-                        args.threads).float() / 127.5 - 1
+                        args.threads, args.device).float() / 127.5 - 1
         values, drawn = measure(frames, known[stem], [known[s] for s in stems if s != stem])
         print(json.dumps({"video": os.path.basename(stem), "frames": len(frames), **values}), flush=True)
         show = [i for i in range(4, len(drawn), max(1, len(drawn) // 8))][:8]
