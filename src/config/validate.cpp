@@ -127,15 +127,12 @@ void check_attention(const RenderJob& job) {
   if (job.attention != "fp8") return;
   if (job.offload_kv_cache) {
     throw InputError(
-        "--offload_kv_cache doesn't go with --attention fp8, whose caches lie on the device. Leave one of "
-        "the "
-        "two out.");
+        "--offload_kv_cache doesn't go with --attention fp8, whose caches lie on the device. Leave one out.");
   }
   if (job.vram) {
     throw InputError(
-        "--vram doesn't go with --attention fp8 yet: what is planned are caches in other types. Leave one of "
-        "the "
-        "two out.");
+        "--vram doesn't go with --attention fp8 yet: what is planned are caches in other types. Leave one "
+        "out.");
   }
   if (job.kv_dtype != "auto") {
     throw InputError(

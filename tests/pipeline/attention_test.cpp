@@ -17,7 +17,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr int kFewClips = 4;
-constexpr int kStopped = 75;
 constexpr int kBadInput = 64;
 
 using Options = std::vector<std::string>;
@@ -44,24 +43,12 @@ const std::string& undisturbed_fp8() {
   return video;
 }
 
-struct Way {
-  const char* name;
-  std::vector<Launch> launches;  ///< each but the last is stopped in its first clip
-};
-
 class PackedAttentionOn : public testing::TestWithParam<Way> {};
 
 TEST_P(PackedAttentionOn, GivesTheSameBytes) {
   ResumedRun run;
-  const std::vector<Launch>& launches = GetParam().launches;
-  for (size_t i = 0; i + 1 < launches.size(); ++i) {
-    Launch launch = launches[i];
-    launch.pause_at = "computing:5";
-    const ProgramResult result = run.signalled(launch, SIGTERM, {0});
-    ASSERT_EQ(result.exit_code, kStopped) << result.err;
-    ASSERT_FALSE(run.checkpoints().empty());
-  }
-  const ProgramResult result = run.run(launches.back());
+  run.stop_all_but_last(GetParam());
+  const ProgramResult result = run.run(GetParam().launches.back());
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_TRUE(read_bytes(run.video()) == undisturbed_fp8());
   EXPECT_FALSE(read_bytes(run.video()) == undisturbed(kFewClips)) << "8 bits must be seen";
@@ -73,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Way{"TwoSharded", {on(2, {"--split", "timestep", "--shard", "on"})}},
                     Way{"Continued", {on(1), on(2, {"--split", "timestep"}), on(2, {"--split", "layers"})}},
                     Way{"Light", {on(1, {"--checkpoint", "light"}), on(2)}}),
-    [](const auto& info) { return info.param.name; });
+    name_of);
 
 TEST(PackedAttention, IsNearTheOther) {
   const TemporaryFolder folder;

@@ -19,7 +19,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr int kFewClips = 4;
-constexpr int kStopped = 75;
 
 /// A byte in the middle becomes another one; the file's times stay.
 void flip_a_byte(const fs::path& file) {

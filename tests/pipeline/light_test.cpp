@@ -15,7 +15,6 @@ namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr int kStopped = 75;
 constexpr int kSomeClips = kClips;
 // Measured: equal frames, since three clips are all that the tiny model's two layers and its decoder can see.
 // With one clip less the next one has 50 dB, with two less 35.
@@ -62,12 +61,12 @@ std::map<std::string, std::string> before_clip(std::map<std::string, std::string
   return segments;
 }
 
-struct Way {
+struct TwoLaunches {
   const char* name;
   Launch first, then;
 };
 
-class Light : public testing::TestWithParam<Way> {};
+class Light : public testing::TestWithParam<TwoLaunches> {};
 
 TEST_P(Light, ContinuesWithoutASeam) {
   ResumedRun run;
@@ -100,11 +99,12 @@ TEST_P(Light, ContinuesWithoutASeam) {
 INSTANTIATE_TEST_SUITE_P(
     On, Light,
     testing::Values(
-        Way{"OneRank", light(1), light(1)}, Way{"TwoByTimestep", light(2), light(2)},
-        Way{"TwoByLayers", light(2, {"--split", "layers"}), light(2, {"--split", "layers"})},
-        Way{"FiveThenTwoByLayers", light(5, {"--decoder", "rank"}), light(2, {"--split", "layers"})},
-        Way{"TwoByLayersThenFourSharded", light(2, {"--split", "layers"}), light(4, {"--shard", "on"})},
-        Way{"BatchDecoding", light(1, {"--decode", "batch"}), light(2, {"--decode", "batch"})}),
+        TwoLaunches{"OneRank", light(1), light(1)}, TwoLaunches{"TwoByTimestep", light(2), light(2)},
+        TwoLaunches{"TwoByLayers", light(2, {"--split", "layers"}), light(2, {"--split", "layers"})},
+        TwoLaunches{"FiveThenTwoByLayers", light(5, {"--decoder", "rank"}), light(2, {"--split", "layers"})},
+        TwoLaunches{"TwoByLayersThenFourSharded", light(2, {"--split", "layers"}),
+                    light(4, {"--shard", "on"})},
+        TwoLaunches{"BatchDecoding", light(1, {"--decode", "batch"}), light(2, {"--decode", "batch"})}),
     [](const auto& info) { return info.param.name; });
 
 // All of the past is done again.

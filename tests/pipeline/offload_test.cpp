@@ -17,7 +17,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr int kFewClips = 4;
-constexpr int kStopped = 75;
 constexpr int kBadInput = 64;
 
 using Options = std::vector<std::string>;
@@ -43,29 +42,11 @@ nlohmann::json caches_in_report(const fs::path& run_dir, size_t rank = 0) {
   return nlohmann::json::parse(file).at("ranks").at(rank).at("caches");
 }
 
-struct Way {
-  const char* name;
-  std::vector<Launch> launches;  ///< each but the last is stopped in its first clip
-};
-
-/// Every clip's end has a checkpoint, which holds caches that computing goes on to write.
-void run_all(const Way& way, ResumedRun& run) {
-  for (size_t i = 0; i + 1 < way.launches.size(); ++i) {
-    Launch launch = way.launches[i];
-    launch.pause_at = "computing:5";
-    const ProgramResult result = run.signalled(launch, SIGTERM, {0});
-    ASSERT_EQ(result.exit_code, kStopped) << result.err;
-    ASSERT_FALSE(run.checkpoints().empty());
-  }
-}
-
-std::string name_of(const testing::TestParamInfo<Way>& info) { return info.param.name; }
-
 class Offload : public testing::TestWithParam<Way> {};
 
 TEST_P(Offload, GivesTheSameBytes) {
   ResumedRun run;
-  run_all(GetParam(), run);
+  run.stop_all_but_last(GetParam());  // checkpoints hold caches that computing goes on to write
   run.finish(GetParam().launches.back());
 }
 
@@ -112,7 +93,7 @@ class Fp8CachesOn : public testing::TestWithParam<Way> {};
 
 TEST_P(Fp8CachesOn, GiveTheSameBytesWhereverTheyAre) {
   ResumedRun run;
-  run_all(GetParam(), run);
+  run.stop_all_but_last(GetParam());  // checkpoints hold caches that computing goes on to write
   const ProgramResult result = run.run(GetParam().launches.back());
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_TRUE(read_bytes(run.video()) == fp8_video());

@@ -15,7 +15,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr int kFewClips = 4;
-constexpr int kStopped = 75;
 
 Launch on(int ranks, const std::vector<std::string>& options = {}) {
   return {.ranks = ranks, .options = options, .clips = kFewClips};
@@ -25,26 +24,13 @@ const std::vector<std::string> kByLayers = {"--split", "layers"};
 const std::vector<std::string> kDecodeRank = {"--decoder", "rank"};
 const std::vector<std::string> kSharded = {"--shard", "on"};
 
-struct Way {
-  const char* name;
-  std::vector<Launch> launches;  ///< each but the last is stopped in its first clip
-};
-
 class Layouts : public testing::TestWithParam<Way> {};
 
 TEST_P(Layouts, ContinueOneAnother) {
   ResumedRun run;
-  const std::vector<Launch>& launches = GetParam().launches;
-  for (size_t i = 0; i + 1 < launches.size(); ++i) {
-    Launch launch = launches[i];
-    launch.pause_at = "computing:5";
-    const ProgramResult result = run.signalled(launch, SIGTERM, {0});
-    EXPECT_EQ(result.exit_code, kStopped) << result.err;
-    ASSERT_FALSE(run.checkpoints().empty());
-    EXPECT_GE(run.checkpoints().front(), static_cast<int>(i) + 1);
-  }
+  run.stop_all_but_last(GetParam());
   const auto before = run.finished_segments();
-  run.finish(launches.back(), "continues after clip");
+  run.finish(GetParam().launches.back(), "continues after clip");
   run.expect_untouched(before);
 }
 
@@ -55,7 +41,7 @@ INSTANTIATE_TEST_SUITE_P(
                         {on(1), on(2, kByLayers), on(5, {"--decoder", "rank", "--shard", "on"})}},
                     Way{"FourShardedThreeByLayers",
                         {on(4, kSharded), on(3, {"--split", "layers", "--decoder", "rank"}), on(2)}}),
-    [](const auto& info) { return info.param.name; });
+    name_of);
 
 TEST(TwoRuns, OneFolderTheSecondIsRefused) {
   ResumedRun run;

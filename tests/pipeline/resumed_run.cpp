@@ -150,6 +150,17 @@ ProgramResult ResumedRun::signalled(const Launch& launch, int number, const std:
   return result;
 }
 
+void ResumedRun::stop_all_but_last(const Way& way) {
+  for (size_t i = 0; i + 1 < way.launches.size(); ++i) {
+    Launch launch = way.launches[i];
+    launch.pause_at = "computing:5";
+    const ProgramResult result = signalled(launch, SIGTERM, {0});
+    ASSERT_EQ(result.exit_code, kStopped) << result.err;
+    ASSERT_FALSE(checkpoints().empty());
+    EXPECT_GE(checkpoints().front(), static_cast<int>(i) + 1);
+  }
+}
+
 bool ResumedRun::killed(const Launch& launch, bool all, size_t rank) {
   const auto before = finished_segments();
   const std::unique_ptr<RunningProgram> program = pause(launch);

@@ -9,10 +9,14 @@
 
 #include "program.h"
 #include "running_program.h"
+#include <gtest/gtest.h>
 
 namespace latentcast::test {
 
 constexpr int kClips = 12;
+
+/// Exit code of a run that was asked to stop.
+constexpr int kStopped = 75;
 
 /// Of a wait; whoever reaches it has failed.
 constexpr std::chrono::seconds kLimit(300);
@@ -24,6 +28,13 @@ struct Launch {
   std::string pause_at = {};  ///< NAME or NAME:N, see pause_point()
   int clips = kClips;
 };
+
+/// Launches one after the other in one folder, for tests with parameters.
+struct Way {
+  const char* name;
+  std::vector<Launch> launches;  ///< each but the last is stopped in its first clip
+};
+inline std::string name_of(const testing::TestParamInfo<Way>& info) { return info.param.name; }
 
 /// The tiny case with its speech repeated to 12 clips, in a folder of its own that several runs build on. A
 /// checkpoint follows every clip.
@@ -57,6 +68,8 @@ class ResumedRun {
   void go_on() const;
   /// Pauses, is sent a signal on these ranks' processes (none: all), goes on to its end.
   ProgramResult signalled(const Launch& launch, int number, const std::vector<size_t>& ranks = {});
+  /// All launches but the last, each with a checkpoint at the end of its first clip.
+  void stop_all_but_last(const Way& way);
   /// Pauses and is killed: one rank, or all of them and mpirun. Returns whether it was where it should.
   bool killed(const Launch& launch, bool all, size_t rank);
 

@@ -15,7 +15,6 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr int kStopped = 75;
 constexpr int kFewClips = 3;
 
 /// In the first clip, on one rank and on four.
