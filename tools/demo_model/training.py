@@ -30,7 +30,8 @@ class Schedule:
     """Learning rates by how much of the time or of the steps is used: a short rise, then half a cosine down."""
 
     def __init__(self, optimizer, seconds, steps, peak, rise=0.03, floor=0.02):
-        self.optimizer, self.seconds, self.steps, self.peak = optimizer, seconds, steps, peak
+        # What came before the first step may have used up all of the time.
+        self.optimizer, self.seconds, self.steps, self.peak = optimizer, max(seconds, 1.0), steps, peak
         self.rise, self.floor = rise, floor
         self.begin, self.step = time.monotonic(), 0
 
