@@ -61,6 +61,7 @@ std::vector<MemoryMeans> means_to_try(const MemoryRequest& request) {
     MemoryMeans next = ladder.back();
     change(next);
     if (request.content_fixed) next.fp8 = request.given.fp8, next.cache.fp8 = request.given.cache.fp8;
+    if (request.given.cache.packed) next.cache = request.given.cache;  // none of the others goes with it
     if (!(next == ladder.back())) ladder.push_back(next);
   };
   const bool given = request.given.cache.fp8;
@@ -205,6 +206,7 @@ std::vector<std::string> plan_options(const MemoryPlan& plan) {
   add(several, plan.layout.decoder == DecoderPlace::kRank ? "--decoder rank" : "--decoder stream");
   add(plan.layout.shard, "--shard on");
   add(means.fp8, "--fp8");
+  add(means.cache.packed, "--attention fp8");
   add(means.cache.fp8, "--kv_dtype fp8");
   add(means.cache.on_host, "--offload_kv_cache");
   add(means.cache.on_host && means.cache.device_layers > 0,

@@ -22,6 +22,7 @@ BenchPlan plan_bench(const BenchJob& job, double vram, int sample_steps, DecodeM
   asked.decode = decode;
   asked.checkpoint = "light";  // there are none
   asked.fp8 = job.fp8;
+  asked.attention = job.caches.packed ? "fp8" : "auto";
   asked.kv_dtype = job.caches.fp8 ? "fp8" : "auto";
   asked.offload_kv_cache = job.caches.on_host;
   asked.kv_layers_on_device = static_cast<int>(job.caches.device_layers);

@@ -69,6 +69,17 @@ class Plan : public testing::Test {
 
 Options strings(const json& list) { return list.get<Options>(); }
 
+TEST_F(Plan, AttentionIn8BitsKeepsItsCaches) {
+  const json plan = planned({"--attention", "fp8"});
+  EXPECT_THAT(strings(plan["plan"]["options"]), Contains("--attention fp8"));
+  EXPECT_GT(plan["ladder"].size(), 1U);
+  for (const json& rung : plan["ladder"]) {
+    EXPECT_THAT(strings(rung["options"]),
+                AllOf(Contains("--attention fp8"), Not(Contains("--offload_kv_cache")),
+                      Not(Contains("--kv_dtype fp8"))));
+  }
+}
+
 TEST_F(Plan, SaysWhatARenderWouldTakeAsItIsAskedFor) {
   const ProgramResult result = plan({"--ranks", "2", "--split", "layers", "--offload_kv_cache"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
