@@ -21,7 +21,8 @@ constexpr double kLift = 8;  // weights are times 2⁸: the largest is in the up
 struct Views {
   at::Tensor keys;                               ///< [heads, tiles, chunks, 160, 16] int8
   at::Tensor key_scale;                          ///< [heads, tiles, 1] float32
-  at::Tensor values;                             ///< [heads, tiles, 10, dims, 16] e4m3
+  at::Tensor flags;                              ///< [heads, tiles, 3] int32, the first
+  at::Tensor values;                             ///< [heads, tiles, 10, dims + 8, 16] e4m3
   at::Tensor key_mean, value_scale, value_mean;  ///< [heads, dims] float32
 
   Views(const at::Tensor& packed, int64_t tokens, int64_t heads, int64_t dim) {
@@ -32,10 +33,11 @@ struct Views {
     keys = key_tiles.narrow(2, 0, layout.key_numbers())
                .view(at::kChar)
                .view({heads, tiles, layout.key_chunks(), kPackedTile, chunk});
-    key_scale = key_tiles.narrow(2, layout.key_numbers(), sizeof(float)).view(at::kFloat);
+    key_scale = key_tiles.narrow(2, layout.key_numbers(), 4).view(at::kFloat);
+    flags = key_tiles.narrow(2, layout.key_numbers() + 4, 12).view(at::kInt);
     values = packed.narrow(0, layout.values_at(tokens, heads), tiles * heads * layout.value_tile())
                  .view(at::kFloat8_e4m3fn)
-                 .view({heads, tiles, kPackedTile / chunk, dim, chunk});
+                 .view({heads, tiles, kPackedTile / chunk, layout.value_rows(), chunk});
     const auto floats = [&](int64_t at) {
       return packed.narrow(0, at, heads * dim * static_cast<int64_t>(sizeof(float)))
           .view(at::kFloat)
@@ -69,12 +71,18 @@ void pack_keys(const at::Tensor& key, const Views& packed) {
   const at::Tensor x = key.to(at::kFloat).transpose(0, 1);  // [heads, tokens, dim]
   const int64_t heads = x.size(0), tiles = packed.keys.size(1), chunks = packed.keys.size(2);
   const at::Tensor mean = x.mean(1, /*keepdim=*/true, at::kDouble).to(at::kFloat);
-  const at::Tensor centred = filled_up(filled_up(x - mean, 1, tiles * kPackedTile), 2, chunks * 16)
+  // A tile's end repeats the last token.
+  const at::Tensor order = at::arange(tiles * kPackedTile, at::kLong).clamp_max(x.size(1) - 1);
+  const at::Tensor centred = filled_up((x - mean).index_select(1, order), 2, chunks * 16)
                                  .view({heads, tiles, kPackedTile, chunks, 16});
   const at::Tensor largest = centred.abs().amax({2, 3, 4}, /*keepdim=*/true).clamp_min(kLeast);
   packed.keys.copy_(to_int8(centred * (at::full_like(largest, kInt8Largest) / largest)).transpose(2, 3));
   packed.key_scale.copy_((largest / kInt8Largest).view({heads, tiles, 1}));
   packed.key_mean.copy_(mean.squeeze(1));
+  packed.flags.zero_();
+  for (int64_t i = 0; i < tiles; ++i) {
+    packed.flags.select(1, i).select(1, 0).fill_(PackedLayout::flags(i, tiles));
+  }
 }
 
 void pack_values(const at::Tensor& value, const Views& packed) {
@@ -83,10 +91,12 @@ void pack_values(const at::Tensor& value, const Views& packed) {
   const at::Tensor mean = x.mean(1, /*keepdim=*/true, at::kDouble).to(at::kFloat), centred = x - mean;
   const at::Tensor largest =
       at::where(centred.isnan(), 0.0, centred.abs()).amax({1}, /*keepdim=*/true).clamp_min(kLeast);
-  const at::Tensor scaled =
-      (centred * (at::full_like(largest, kFp8Largest) / largest)).clamp(-kFp8Largest, kFp8Largest);
-  const at::Tensor in_tokens = filled_up(scaled, 1, tiles * kPackedTile)
-                                   .view({heads, tiles, kPackedTile / PackedLayout::kChunk, 16, dim});
+  const at::Tensor scaled = (centred * (largest / kFp8Largest).reciprocal()).clamp(-kFp8Largest, kFp8Largest);
+  const at::Tensor with_ones = filled_up(scaled, 2, packed.values.size(3));
+  with_ones.select(2, dim).fill_(1);
+  const at::Tensor in_tokens =
+      filled_up(with_ones, 1, tiles * kPackedTile)
+          .view({heads, tiles, kPackedTile / PackedLayout::kChunk, PackedLayout::kChunk, -1});
   const at::Tensor in_places = at::empty_like(in_tokens).index_copy_(3, places(), in_tokens);
   packed.values.copy_(in_places.transpose(3, 4).to(at::kFloat8_e4m3fn));
   packed.value_scale.copy_((largest / kFp8Largest).squeeze(1));
@@ -114,15 +124,15 @@ class Attending {
     total_ = at::zeros_like(x);
   }
 
-  void add(const Views& piece, int64_t tokens) {
+  void add(const Views& piece) {
     const at::Tensor bias = at::bmm(query_, piece.key_mean.unsqueeze(2)) * scale_;
     const at::Tensor order = places();
+    const int64_t dim = query_.size(2);
     for (int64_t tile = 0; tile < piece.keys.size(1); ++tile) {
-      const int64_t valid = std::min(kPackedTile, tokens - tile * kPackedTile);
       const at::Tensor keys = piece.keys.select(1, tile).transpose(1, 2).flatten(2).to(at::kFloat);
       const at::Tensor values =
           piece.values.select(1, tile).to(at::kFloat).index_select(3, order).transpose(2, 3).flatten(1, 2);
-      add_tile(keys.narrow(1, 0, valid).narrow(2, 0, query_.size(2)), values.narrow(1, 0, valid),
+      add_tile(keys.narrow(2, 0, dim), values.narrow(2, 0, dim), values.select(2, dim).unsqueeze(1),
                scale_ * piece.key_scale.select(1, tile).unsqueeze(2), bias, piece);
     }
   }
@@ -132,16 +142,17 @@ class Attending {
   }
 
  private:
-  /// keys and values [heads, tokens, dim] in 8 bits' numbers.
-  void add_tile(const at::Tensor& keys, const at::Tensor& values, const at::Tensor& scale,
-                const at::Tensor& bias, const Views& piece) {
+  /// keys and values [heads, tokens, dim] in 8 bits' numbers; ones [heads, 1, tokens], zeros where there is
+  /// no token.
+  void add_tile(const at::Tensor& keys, const at::Tensor& values, const at::Tensor& ones,
+                const at::Tensor& scale, const at::Tensor& bias, const Views& piece) {
     const at::Tensor products = at::bmm(query_, keys.transpose(1, 2));  // whole numbers, exact
     const at::Tensor top = at::maximum(top_, products.amax({2}, /*keepdim=*/true) * scale + bias);
     // As on a GPU, no denormals: a CPU takes long over them.
     const at::Tensor weights = at::threshold(at::exp2(products * scale + (bias - top + kLift)), kDenormal, 0);
     const at::Tensor keep = at::exp2(top_ - top);
-    const at::Tensor sum = weights.sum({2}, /*keepdim=*/true);
     const at::Tensor in_8_bits = weights.to(at::kFloat8_e4m3fn).to(at::kFloat);
+    const at::Tensor sum = (in_8_bits * ones).sum({2}, /*keepdim=*/true);
     total_ = total_ * keep + at::bmm(in_8_bits, values) * piece.value_scale.unsqueeze(1) +
              sum * piece.value_mean.unsqueeze(1);
     weight_ = weight_ * keep + sum;
@@ -156,7 +167,7 @@ class Attending {
 at::Tensor attention_cpu(const at::Tensor& query, at::TensorList packed, at::IntArrayRef tokens) {
   Attending attending(query);
   for (size_t i = 0; i < packed.size(); ++i) {
-    attending.add(Views(packed[i], tokens[i], query.size(1), query.size(2)), tokens[i]);
+    attending.add(Views(packed[i], tokens[i], query.size(1), query.size(2)));
   }
   return attending.result(query.scalar_type());
 }

@@ -14,6 +14,7 @@
 namespace latentcast::cuda {
 
 constexpr int kTile = kPackedTile;
+constexpr int kRows = 64;  // of a warpgroup
 // Weights are times 2⁸, so that the largest is in the upper part of what e4m3 can hold.
 constexpr float kLift = 8;
 constexpr float kLeast = 1e-15f;  // that a scale stands for
@@ -40,7 +41,7 @@ __device__ __forceinline__ int row_largest(int x) {
   return max(x, __shfl_xor_sync(~0u, x, 2));
 }
 
-/// 64 queries of a head in 8 bits, as multiply_int8() takes them.
+/// 64 queries of a head in 8 bits.
 struct Queries {
   uint32_t numbers[16];
   float scale[2];  // with what the exponents have besides: log2(e) / sqrt(128)
@@ -118,11 +119,6 @@ __device__ __forceinline__ void settle(T (&d)[kCount]) {
   }
 }
 
-/// Whether a number of the products with a tile's keys belongs to one of the first `valid` tokens.
-__device__ __forceinline__ bool is_valid(int i, int valid) {
-  return i / 4 * 8 + static_cast<int>(threadIdx.x % 4) * 2 + i % 2 < valid;
-}
-
 __device__ __forceinline__ uint32_t fp8_of(float a, float b, float c, float d) {
   uint16_t low, high;
   asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(b), "f"(a));
@@ -130,72 +126,94 @@ __device__ __forceinline__ uint32_t fp8_of(float a, float b, float c, float d) {
   return static_cast<uint32_t>(low) | static_cast<uint32_t>(high) << 16;
 }
 
-/// Makes weights of the products with a tile's keys, of which the first `valid` count: in 8 bits, as the
-/// product with the values takes them, whose tokens lie in this order. Gives the sums of this thread's
-/// weights, and in `top` the new largest exponents.
-__device__ __forceinline__ void weigh(int32_t (&s)[kTile / 2], const float (&scale)[2],
-                                      const float (&bias)[2], int valid, float (&top)[2], float (&sum)[2],
-                                      uint32_t (&weights)[kTile / 8]) {
-  if (valid < kTile) {
-#pragma unroll
-    for (int i = 0; i < kTile / 2; ++i) {
-      if (!is_valid(i, valid)) s[i] = INT_MIN;
-    }
-  }
+__device__ __forceinline__ float shared_float(uint32_t address) {
+  float x;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(address) : "memory");
+  return x;
+}
+/// Zeros if not.
+__device__ __forceinline__ float2 shared_pair_if(uint32_t read, uint32_t address) {
+  float2 x{};
+  asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %2, 0;\n@p ld.shared.v2.f32 {%0, %1}, [%3];\n}"
+               : "+f"(x.x), "+f"(x.y)
+               : "r"(read), "r"(address)
+               : "memory");
+  return x;
+}
+/// Of what the kernel doesn't write.
+__device__ __forceinline__ float2 global_pair(const float* from) {
+  float2 x;
+  asm volatile("ld.global.nc.v2.f32 {%0, %1}, [%2];" : "=f"(x.x), "=f"(x.y) : "l"(from));
+  return x;
+}
+
+/// What is known of a thread's two rows.
+struct RowState {
+  float top[2] = {-INFINITY, -INFINITY};   // largest exponent so far
+  float base[2] = {-INFINITY, -INFINITY};  // exponent that the totals are relative to
+  float total[2] = {0, 0};                 // weights in the totals
+};
+
+/// The largest products of the thread's rows with a tile's keys, the other threads' parts too.
+__device__ __forceinline__ void largest_of(const int32_t (&s)[kTile / 2], int (&largest)[2]) {
   int most[2][2] = {{s[0], s[1]}, {s[2], s[3]}};
 #pragma unroll
   for (int i = 4; i < kTile / 2; i += 8) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      int& largest = most[j / 2][j % 2];
-      largest = i + 4 < kTile / 2 ? __vimax3_s32(largest, s[i + j], s[i + 4 + j]) : max(largest, s[i + j]);
+      int& x = most[j / 2][j % 2];
+      x = i + 4 < kTile / 2 ? __vimax3_s32(x, s[i + j], s[i + 4 + j]) : max(x, s[i + j]);
     }
   }
-  float offset[2], x[kTile / 2];
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int largest = row_largest(max(most[half][0], most[half][1]));
-    top[half] = fmaxf(top[half], static_cast<float>(largest) * scale[half] + bias[half]);
-    offset[half] = bias[half] - top[half] + kLift;
+  for (int half = 0; half < 2; ++half) largest[half] = row_largest(max(most[half][0], most[half][1]));
+}
+
+/// Products become exponents, in their place: the bits of floats.
+__device__ __forceinline__ void to_exponents(int32_t (&s)[kTile / 2], const float (&scale)[2],
+                                             const float (&offset)[2]) {
+#pragma unroll
+  for (int i = 0; i < kTile / 2; ++i) {
+    const int half = i / 2 % 2;
+    s[i] = __float_as_int(static_cast<float>(s[i]) * scale[half] + offset[half]);
   }
-#pragma unroll
-  for (int i = 0; i < kTile / 2; ++i) x[i] = static_cast<float>(s[i]);
-  if (valid < kTile) {
-#pragma unroll
-    for (int i = 0; i < kTile / 2; ++i) {
-      if (!is_valid(i, valid)) x[i] = -INFINITY;
-    }
-  }
-  float sums[2][2] = {};
+}
+
+/// Weights of a tile's tokens, in e4m3, as the product with the values takes them, whose tokens lie in this
+/// order.
+__device__ __forceinline__ void weigh(const int32_t (&exponents)[kTile / 2], uint32_t (&weights)[kTile / 8]) {
 #pragma unroll
   for (int i = 0; i < kTile / 8; ++i) {
     float w[4];
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const int from = i / 4 * 16 + i / 2 % 2 * 8 + i % 2 * 2 + j / 2 * 4 + j % 2;
-      w[j] = exp2_of(x[from] * scale[i % 2] + offset[i % 2]);
-      sums[i % 2][j % 2] += w[j];
+      w[j] = exp2_of(__int_as_float(exponents[i / 4 * 16 + i / 2 % 2 * 8 + i % 2 * 2 + j / 2 * 4 + j % 2]));
     }
     weights[i] = fp8_of(w[0], w[1], w[2], w[3]);
   }
-  sum[0] = sums[0][0] + sums[0][1];
-  sum[1] = sums[1][0] + sums[1][1];
 }
 
-__device__ __forceinline__ void multiply_keys(int32_t (&s)[kTile / 2], const Queries& queries,
-                                              uint32_t keys) {
+/// A matrix as hopper.cuh's matrix() describes it, from so many times 16 bytes on.
+template <int kAlongSum, int kAlongRows>
+__device__ __forceinline__ uint64_t matrix_at(uint32_t sixteens) {
+  return static_cast<uint64_t>(kAlongRows >> 4) << 32 | (sixteens + (kAlongSum >> 4 << 16));
+}
+
+/// Keys and values from `sixteens` · 16 bytes of shared memory on.
+__device__ __forceinline__ void multiply_keys(int32_t (&s)[kTile / 2], const uint32_t (&queries)[16],
+                                              uint32_t sixteens) {
 #pragma unroll
   for (int i = 0; i < kHeadDim / 32; ++i) {
-    multiply_int8(s, queries.numbers + 4 * i, matrix(keys + i * 2 * kTile * 16, kTile * 16, 128), i > 0);
+    multiply_int8(s, queries + 4 * i, matrix_at<kTile * 16, 128>(sixteens + i * 2 * kTile), i > 0);
   }
 }
 
-__device__ __forceinline__ void multiply_values(float (&sums)[kHeadDim / 2],
-                                                const uint32_t (&weights)[kTile / 8], uint32_t values,
+__device__ __forceinline__ void multiply_values(float (&sums)[kValueRows / 2],
+                                                const uint32_t (&weights)[kTile / 8], uint32_t sixteens,
                                                 int add) {
 #pragma unroll
   for (int i = 0; i < kTile / 32; ++i) {
-    multiply_fp8(sums, weights + 4 * i, matrix(values + i * 2 * kHeadDim * 16, kHeadDim * 16, 128),
+    multiply_fp8(sums, weights + 4 * i, matrix_at<kValueRows * 16, 128>(sixteens + i * 2 * kValueRows),
                  i > 0 ? 1 : add);
   }
 }

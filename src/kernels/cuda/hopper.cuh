@@ -29,15 +29,19 @@ struct Barrier {
   }
   /// Until the phase of this parity is over. One that isn't within seconds never will be.
   __device__ __forceinline__ void wait(uint32_t parity) const {
-    uint32_t over = 0;
-    for (uint32_t i = 0; !over; ++i) {
-      asm volatile(
-          "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
-          : "=r"(over)
-          : "r"(address), "r"(parity)
-          : "memory");
+    if (is_over(parity)) return;
+    for (uint32_t i = 0; !is_over(parity); ++i) {
       if (i > kMostTries) __trap();
     }
+  }
+  __device__ __forceinline__ bool is_over(uint32_t parity) const {
+    uint32_t over;
+    asm volatile(
+        "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+        : "=r"(over)
+        : "r"(address), "r"(parity)
+        : "memory");
+    return over != 0;
   }
 
   static constexpr uint32_t kMostTries = 1u << 24;

@@ -1,6 +1,6 @@
-// Keys and values in 8 bits. Two kernels: sums (of keys and values), least and largest (of values) of each
-// tile's columns; then every tile takes the means over all tiles from these, always in the same order, and
-// writes its numbers as attention's copies want them.
+// Keys and values in 8 bits, by three kernels: sums (of keys and values), least and largest (of values) of
+// each tile's columns; means over all tiles from these, always in the same order; every tile's numbers, as
+// attention's copies want them.
 #include "packed_attention.h"
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
@@ -10,12 +10,13 @@ namespace {
 
 constexpr int kTile = kPackedTile;
 constexpr int kThreads = 2 * kTile;
-constexpr int kKeyThreads = 256;                 // of them, 16 for a token
-constexpr int kTokensAtOnce = kKeyThreads / 16;  // of keys
+constexpr int kTokensAtOnce = kThreads / 16;  // of keys: 16 threads a token
 constexpr int kKeySteps = kTile / kTokensAtOnce;
 constexpr int kValueChunks = 2;  // of 16 tokens, that a thread has; 64 threads, two dims each, for a chunk
 constexpr int kValueGroups = kThreads / 64;
 static_assert(kValueGroups * kValueChunks * 16 == kTile && kKeySteps * kTokensAtOnce == kTile);
+static_assert(3 * kValueGroups <= kTokensAtOnce);
+constexpr float kLargest = 448;   // of e4m3
 constexpr float kLeast = 1e-15f;  // that a scale stands for; products of two are no denormals
 
 struct Args {
@@ -42,14 +43,15 @@ __device__ __forceinline__ float larger(float a, float b) {
   return c;
 }
 
-/// 16 of a token's 8 dims from 8 · (thread % 16) on: tokens thread / 16, 16 further, ...
+/// 8 dims, from 8 · (thread % 16) on, of tokens thread / 16, kTokensAtOnce further, ...; behind the last
+/// zeros, or the last once more.
 struct KeyRows {
   uint4 rows[kKeySteps];
 
-  __device__ explicit KeyRows(const Args& args) {
+  __device__ KeyRows(const Args& args, bool repeat) {
 #pragma unroll
     for (int i = 0; i < kKeySteps; ++i) {
-      const int token = args.tile() * kTile + at(i);
+      const int place = args.tile() * kTile + at(i), token = repeat ? min(place, args.tokens - 1) : place;
       rows[i] = make_uint4(0, 0, 0, 0);
       if (token < args.tokens) {
         rows[i] = *reinterpret_cast<const uint4*>(args.keys + token * args.key_stride +
@@ -85,18 +87,16 @@ struct ValueColumns {
 };
 
 __device__ void sum_keys(const Args& args, float (*shared)[kHeadDim]) {
-  if (threadIdx.x < kKeyThreads) {
-    const KeyRows keys(args);
+  const KeyRows keys(args, /*repeat=*/false);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      float2 sum{};
+  for (int j = 0; j < 4; ++j) {
+    float2 sum{};
 #pragma unroll
-      for (int i = 0; i < kKeySteps; ++i) {
-        const float2 x = keys.pair(i, j);
-        sum.x += x.x, sum.y += x.y;
-      }
-      *reinterpret_cast<float2*>(&shared[threadIdx.x / 16][threadIdx.x % 16 * 8 + 2 * j]) = sum;
+    for (int i = 0; i < kKeySteps; ++i) {
+      const float2 x = keys.pair(i, j);
+      sum.x += x.x, sum.y += x.y;
     }
+    *reinterpret_cast<float2*>(&shared[threadIdx.x / 16][threadIdx.x % 16 * 8 + 2 * j]) = sum;
   }
   __syncthreads();
   if (threadIdx.x >= kHeadDim) return;
@@ -137,32 +137,44 @@ __device__ void sum_values(const Args& args, float (*shared)[kHeadDim]) {
 }
 
 __global__ void __launch_bounds__(kThreads) sums_kernel(Args args) {
-  __shared__ __align__(16) float shared[16][kHeadDim];
+  __shared__ __align__(16) float shared[kTokensAtOnce][kHeadDim];
   args.takes_keys() ? sum_keys(args, shared) : sum_values(args, shared);
 }
 
 __device__ uint32_t int8_of(float x) { return static_cast<uint32_t>(__float2int_rn(x)) & 0xff; }
 
-__device__ float mean_of(const Args& args, int what) {
-  float sum = 0;
-  for (int i = 0; i < args.tiles; ++i) sum += args.sums_of(i, what)[threadIdx.x];
-  return sum / static_cast<float>(args.tokens);
+/// One thread for each of a head's dims.
+__global__ void __launch_bounds__(kHeadDim) means_kernel(Args args) {
+  const bool keys = args.takes_keys();
+  const int head = blockIdx.x, to = head * kHeadDim + static_cast<int>(threadIdx.x);
+  const float* sums = args.sums + static_cast<int64_t>(head) * args.tiles * 4 * kHeadDim + threadIdx.x;
+  float sum = 0, low = INFINITY, high = -INFINITY;
+#pragma unroll 8
+  for (int i = 0; i < args.tiles; ++i, sums += 4 * kHeadDim) {
+    sum += sums[keys ? 0 : kHeadDim];
+    if (keys) continue;
+    low = fminf(low, sums[2 * kHeadDim]);
+    high = fmaxf(high, sums[3 * kHeadDim]);
+  }
+  const float mean = sum / static_cast<float>(args.tokens);
+  if (keys) {
+    args.key_mean[to] = mean;
+  } else {
+    args.value_mean[to] = mean;
+    args.value_scale[to] = fmaxf(fmaxf(high - mean, mean - low), kLeast) / kLargest;
+  }
 }
 
-__device__ void write_keys(const Args& args, float* means, float* largest_of) {
-  if (threadIdx.x < kHeadDim) {
-    means[threadIdx.x] = mean_of(args, 0);
-    if (args.tile() == 0) args.key_mean[args.head() * kHeadDim + threadIdx.x] = means[threadIdx.x];
-  }
-  __syncthreads();
-  if (threadIdx.x >= kKeyThreads) return;
-  const KeyRows keys(args);
+__device__ void write_keys(const Args& args, float* largest_of) {
+  const KeyRows keys(args, /*repeat=*/true);
   float mean[8], largest = 0;
 #pragma unroll
-  for (int j = 0; j < 8; ++j) mean[j] = means[threadIdx.x % 16 * 8 + j];
+  for (int j = 0; j < 8; j += 4) {
+    *reinterpret_cast<float4*>(mean + j) =
+        *reinterpret_cast<const float4*>(args.key_mean + args.head() * kHeadDim + threadIdx.x % 16 * 8 + j);
+  }
 #pragma unroll
   for (int i = 0; i < kKeySteps; ++i) {
-    if (args.tile() * kTile + KeyRows::at(i) >= args.tokens) continue;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const float2 x = keys.pair(i, j);
@@ -172,15 +184,15 @@ __device__ void write_keys(const Args& args, float* means, float* largest_of) {
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) largest = larger(largest, __shfl_xor_sync(~0u, largest, step));
   if (threadIdx.x % 32 == 0) largest_of[threadIdx.x / 32] = largest;
-  asm volatile("bar.sync 1, %0;" ::"n"(kKeyThreads) : "memory");
-  for (int i = 0; i < kKeyThreads / 32; ++i) largest = larger(largest, largest_of[i]);
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kThreads / 32; ++i) largest = larger(largest, largest_of[i]);
   largest = larger(largest, kLeast);
   const float scale = 127.0f / largest;
   uint8_t* const out = args.packed_keys + args.place() * kKeyTile;
   const int group = threadIdx.x % 16;
 #pragma unroll
   for (int i = 0; i < kKeySteps; ++i) {
-    const bool inside = args.tile() * kTile + KeyRows::at(i) < args.tokens;
     uint32_t words[2] = {0, 0};
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
@@ -189,66 +201,60 @@ __device__ void write_keys(const Args& args, float* means, float* largest_of) {
                       << j % 2 * 16;
     }
     *reinterpret_cast<uint2*>(out + (group / 2 * kTile + KeyRows::at(i)) * 16 + group % 2 * 8) =
-        inside ? make_uint2(words[0], words[1]) : make_uint2(0, 0);
+        make_uint2(words[0], words[1]);
   }
   if (threadIdx.x == 0) {
-    *reinterpret_cast<float4*>(out + kKeyNumbers) = make_float4(largest / 127.0f, 0, 0, 0);
+    // PackedLayout::flags().
+    const int flags = args.tile() + 1 == args.tiles ? 3 : args.tile() % kPackedStretch == kPackedStretch - 1;
+    *reinterpret_cast<float4*>(out + kKeyNumbers) =
+        make_float4(largest / 127.0f, __int_as_float(flags), 0, 0);
   }
 }
 
-__device__ void write_values(const Args& args, float* means, float* scales) {
-  if (threadIdx.x < kHeadDim) {
-    const float mean = mean_of(args, 1);
-    float low = INFINITY, high = -INFINITY;
-    for (int i = 0; i < args.tiles; ++i) {
-      low = fminf(low, args.sums_of(i, 2)[threadIdx.x]);
-      high = fmaxf(high, args.sums_of(i, 3)[threadIdx.x]);
-    }
-    const float largest = fmaxf(fmaxf(high - mean, mean - low), kLeast);
-    means[threadIdx.x] = mean;
-    scales[threadIdx.x] = 448.0f / largest;
-    if (args.tile() == 0) {
-      args.value_mean[args.head() * kHeadDim + threadIdx.x] = mean;
-      args.value_scale[args.head() * kHeadDim + threadIdx.x] = largest / 448.0f;
-    }
+/// Numbers of a row of a chunk, 16 tokens' in the order of PackedLayout::place_in_chunk().
+struct ChunkRow {
+  uint32_t words[4] = {};
+
+  __device__ __forceinline__ void set(int token, uint32_t number) {
+    const int place = token / 2 % 4 * 4 + token / 8 * 2 + token % 2;
+    words[place / 4] |= number << place % 4 * 8;
   }
-  __syncthreads();
+  __device__ __forceinline__ void store(uint8_t* to) const {
+    *reinterpret_cast<uint4*>(to) = make_uint4(words[0], words[1], words[2], words[3]);
+  }
+};
+
+__device__ void write_values(const Args& args) {
+  constexpr uint32_t kOne = 0x38;  // in e4m3
   const ValueColumns values(args);
-  const int dim = threadIdx.x % 64 * 2;
-  const float mean[2] = {means[dim], means[dim + 1]}, scale[2] = {scales[dim], scales[dim + 1]};
+  const int group = threadIdx.x % 64, from = args.head() * kHeadDim + group * 2;
+  const float mean[2] = {args.value_mean[from], args.value_mean[from + 1]};
+  const float scale[2] = {1.0f / args.value_scale[from], 1.0f / args.value_scale[from + 1]};
 #pragma unroll
   for (int c = 0; c < kValueChunks; ++c) {
-    uint8_t bytes[2][16];
+    ChunkRow rows[2], ones;
 #pragma unroll
     for (int i = 0; i < 16; ++i) {
-      const bool inside = args.tile() * kTile + ValueColumns::chunk(c) * 16 + i < args.tokens;
+      if (args.tile() * kTile + ValueColumns::chunk(c) * 16 + i >= args.tokens) continue;
       const float2 x = __bfloat1622float2(values.pairs[c][i]);
-      const float y[2] = {(x.x - mean[0]) * scale[0], (x.y - mean[1]) * scale[1]};
-#pragma unroll
-      for (int d = 0; d < 2; ++d) {
-        // Of PackedLayout::place_in_chunk().
-        bytes[d][i / 2 % 4 * 4 + i / 8 * 2 + i % 2] =
-            inside ? __nv_cvt_float_to_fp8(y[d], __NV_SATFINITE, __NV_E4M3) : 0;
-      }
+      rows[0].set(i, __nv_cvt_float_to_fp8((x.x - mean[0]) * scale[0], __NV_SATFINITE, __NV_E4M3));
+      rows[1].set(i, __nv_cvt_float_to_fp8((x.y - mean[1]) * scale[1], __NV_SATFINITE, __NV_E4M3));
+      ones.set(i, kOne);
     }
     uint8_t* const out =
-        args.packed_values + args.place() * kValueTile + (ValueColumns::chunk(c) * kHeadDim + dim) * 16;
-#pragma unroll
-    for (int d = 0; d < 2; ++d) {
-      uint32_t words[4];
-#pragma unroll
-      for (int w = 0; w < 4; ++w) {
-        words[w] = bytes[d][4 * w] | bytes[d][4 * w + 1] << 8 | bytes[d][4 * w + 2] << 16 |
-                   static_cast<uint32_t>(bytes[d][4 * w + 3]) << 24;
-      }
-      *reinterpret_cast<uint4*>(out + 16 * d) = make_uint4(words[0], words[1], words[2], words[3]);
+        args.packed_values + args.place() * kValueTile + ValueColumns::chunk(c) * kValueRows * 16;
+    rows[0].store(out + group * 32);
+    rows[1].store(out + group * 32 + 16);
+    if (group < kValueRows - kHeadDim) {
+      if (group > 0) ones = {};
+      ones.store(out + (kHeadDim + group) * 16);
     }
   }
 }
 
 __global__ void __launch_bounds__(kThreads) write_kernel(Args args) {
-  __shared__ float means[kHeadDim], scales[kHeadDim];
-  args.takes_keys() ? write_keys(args, means, scales) : write_values(args, means, scales);
+  __shared__ float largest_of[kThreads / 32];
+  args.takes_keys() ? write_keys(args, largest_of) : write_values(args);
 }
 
 }  // namespace
@@ -276,6 +282,7 @@ cudaError_t pack(const Pack& given, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(args.tiles), static_cast<unsigned>(heads),
                   given.keys != nullptr && given.values != nullptr ? 2 : 1);
   sums_kernel<<<grid, kThreads, 0, stream>>>(args);
+  means_kernel<<<dim3(static_cast<unsigned>(heads), 1, grid.z), kHeadDim, 0, stream>>>(args);
   write_kernel<<<grid, kThreads, 0, stream>>>(args);
   return cudaGetLastError();
 }

@@ -13,7 +13,8 @@ namespace latentcast::cuda {
 
 inline constexpr int kHeadDim = 128;
 inline constexpr PackedLayout kPacked{kHeadDim};
-/// Bytes of a tile, of its keys without their scale, of its values.
+inline constexpr int kValueRows = kPacked.value_rows();
+/// Bytes of a tile, of its keys' numbers alone, of its values.
 inline constexpr int kKeyTile = kPacked.key_tile(), kKeyNumbers = kPacked.key_numbers(),
                      kValueTile = kPacked.value_tile();
 
