@@ -45,19 +45,20 @@ INSTANTIATE_TEST_SUITE_P(Each, StopSignal,
                                          std::tuple(SIGUSR1, "SIGUSR1")),
                          [](const auto& info) { return std::get<1>(info.param); });
 
-// mpirun's exit code is the ranks'.
+// mpirun's exit code is the ranks'. Rank 0 heeds its own wish at once; another rank's comes by
+// a message that nobody waits for: it has twelve clips for that.
 TEST(Stop, OfOneRankStopsAll) {
   for (const size_t rank : {0U, 2U}) {
     SCOPED_TRACE(rank);
     ResumedRun run;
-    Launch launch = in_the_first_clip(4);
+    Launch launch{.ranks = 4, .pause_at = "computing:20"};
     launch.options = {"--checkpoint_clips", "100"};  // none but the stop's
     const ProgramResult result = run.signalled(launch, SIGUSR1, {rank});
     EXPECT_EQ(result.exit_code, kStopped) << result.err;
     const std::vector<int> kept = run.checkpoints();
     ASSERT_EQ(kept.size(), 1U);
-    EXPECT_LE(kept.front(), 2) << "another rank's wish may come a clip later";
-    run.finish({.ranks = 4, .clips = kFewClips}, "continues after clip " + std::to_string(kept.front() - 1));
+    if (rank == 0) EXPECT_LE(kept.front(), 2);  // the stages behind it are still in the clip before
+    run.finish({.ranks = 4}, "continues after clip " + std::to_string(kept.front() - 1));
   }
 }
 
