@@ -17,10 +17,8 @@ using testing::HasSubstr;
 
 constexpr int kFewClips = 3;
 
-/// In the first clip, on one rank and on four.
-Launch in_the_first_clip(int ranks) {
-  return {.ranks = ranks, .pause_at = "computing:20", .clips = kFewClips};
-}
+/// In the first clip, on one rank.
+Launch in_the_first_clip() { return {.ranks = 1, .pause_at = "computing:20", .clips = kFewClips}; }
 
 /// After a stop in the first clip.
 void expect_stopped(const ResumedRun& run, const ProgramResult& result, const std::string& by) {
@@ -36,7 +34,7 @@ class StopSignal : public testing::TestWithParam<std::tuple<int, const char*>> {
 TEST_P(StopSignal, EndsWithACheckpoint) {
   const auto [number, name] = GetParam();
   ResumedRun run;
-  expect_stopped(run, run.signalled(in_the_first_clip(1), number), name);
+  expect_stopped(run, run.signalled(in_the_first_clip(), number), name);
   run.finish({.clips = kFewClips}, "continues after clip 0");
 }
 
@@ -45,8 +43,8 @@ INSTANTIATE_TEST_SUITE_P(Each, StopSignal,
                                          std::tuple(SIGUSR1, "SIGUSR1")),
                          [](const auto& info) { return std::get<1>(info.param); });
 
-// mpirun's exit code is the ranks'. Rank 0 heeds its own wish at once; another rank's comes by
-// a message that nobody waits for: it has twelve clips for that.
+// mpirun's exit code is the ranks'. Rank 0 heeds its own wish at once; another rank's comes by a message that
+// nobody waits for: it has twelve clips for that.
 TEST(Stop, OfOneRankStopsAll) {
   for (const size_t rank : {0U, 2U}) {
     SCOPED_TRACE(rank);
@@ -77,7 +75,7 @@ TEST(Stop, ThroughMpirunStopsAll) {
 
 TEST(Stop, ByAFile) {
   ResumedRun run;
-  const auto program = run.pause(in_the_first_clip(1));
+  const auto program = run.pause(in_the_first_clip());
   ASSERT_TRUE(program);
   write_bytes(run.run_dir() / "stop", "");
   run.go_on();
@@ -93,7 +91,7 @@ TEST(Stop, ByAFile) {
 TEST(Stop, ByMaxHours) {
   ResumedRun run;
   for (int seconds = 2; seconds <= 128; seconds *= 2) {
-    Launch launch = in_the_first_clip(1);
+    Launch launch = in_the_first_clip();
     launch.options = {"--max_hours", std::to_string(seconds / 3600.0)};
     RunningProgram program(run.command(launch));
     if (run.wait_until_paused(program)) {
@@ -128,7 +126,7 @@ TEST(Stop, BeforeTheFirstClipHasNothingToKeep) {
 TEST(Stop, EveryClipStillComesToTheEnd) {
   ResumedRun run;
   for (int clip = 0; clip + 1 < kFewClips; ++clip) {
-    EXPECT_EQ(run.signalled(in_the_first_clip(1), SIGTERM).exit_code, kStopped);
+    EXPECT_EQ(run.signalled(in_the_first_clip(), SIGTERM).exit_code, kStopped);
     EXPECT_EQ(run.checkpoints().front(), clip + 1);
   }
   run.finish({.clips = kFewClips});

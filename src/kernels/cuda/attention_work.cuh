@@ -3,7 +3,6 @@
 // hopper.cuh says.
 #pragma once
 
-#include <climits>
 #include <cstdint>
 
 #include "hopper.cuh"

@@ -67,7 +67,6 @@ cudaError_t packed_attention(const PackedAttention& given, cudaStream_t stream) 
                      floats_at(kPacked.key_mean_at(tokens, heads)),
                      floats_at(kPacked.value_scale_at(tokens, heads)),
                      floats_at(kPacked.value_mean_at(tokens, heads)),
-                     static_cast<int>(tokens),
                      static_cast<int>(PackedLayout::tiles(tokens))};
     args.tiles += args.piece[i].tiles;
   }

@@ -21,7 +21,7 @@ constexpr int kShared = kBarsAt + 4 * 8 * kBuffers + 128;
 struct Piece {
   const uint8_t *keys, *values;
   const float *key_mean, *value_scale, *value_mean;
-  int tokens, tiles;
+  int tiles;
 };
 
 /// Of the kernel; an item of work is 128 queries of a head.
